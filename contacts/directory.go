@@ -1,0 +1,4 @@
+package contacts
+
+// A Directory knows every user, in memory, over a durable Table.
+type Directory struct{}
