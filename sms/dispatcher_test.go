@@ -293,13 +293,14 @@ func TestDispatcherKeepsOrderToANumber(t *testing.T) {
 		}
 		d.Want(ref(10), number(10), sms.Fresh)
 		defer start(t, d)()
-		if got := nums(desk.claimed()); !slices.Equal(got, []int{0, 10}) {
+		if got := nums(desk.claimed()); len(got) != 2 || !slices.Contains(got, 0) || !slices.Contains(got, 10) {
 			t.Errorf("first claimed %v, want 0 and 10", got)
 		}
 		pass(1500 * time.Millisecond)
 		d.Drop(ref(2))
 		pass(10 * time.Second)
-		if got := nums(desk.claimed()); !slices.Equal(got, []int{0, 10, 1, 3}) {
+		got := slices.DeleteFunc(nums(desk.claimed()), func(n int) bool { return n == 10 })
+		if !slices.Equal(got, []int{0, 1, 3}) {
 			t.Errorf("claimed %v", got)
 		}
 		if d.Waiting() != 0 {
