@@ -95,6 +95,16 @@ func (d *deliverer) post(ev event) {
 	}
 }
 
+// behind reports whether more waits than a lane should add to.
+func (d *deliverer) behind() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.events) > maxBehind
+}
+
+// maxBehind is how many events may wait before senders are held back.
+const maxBehind = 8192
+
 // call runs fn in the deliverer's goroutine, soon.
 func (d *deliverer) call(fn func(now time.Time)) { d.post(event{kind: evCall, fn: fn}) }
 
