@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -153,55 +152,6 @@ func TestHasInboxWritesOnce(t *testing.T) {
 	}
 	if err := d.HasInbox(ctx, ben); !errors.Is(err, contacts.ErrNoUser) {
 		t.Fatalf("of nobody: %v", err)
-	}
-}
-
-func TestConcurrentChangesShareAWrite(t *testing.T) {
-	table := newTable()
-	d := open(t, table, contacts.Config{})
-	table.set(func(m *memTable) { m.gate, m.entered = make(chan struct{}), make(chan struct{}) })
-	first := make(chan error)
-	go func() { _, err := d.Add(ctx, anna); first <- err }()
-	<-table.entered
-
-	// While the first write is under way, two hundred more come in.
-	const n = 200
-	errs := make(chan error, n)
-	var ready sync.WaitGroup
-	for i := range n {
-		ready.Add(1)
-		go func() {
-			ready.Done()
-			if i%2 == 0 {
-				_, err := d.Add(ctx, contacts.Address(fmt.Sprintf("name-%d", i)))
-				errs <- err
-				return
-			}
-			_, _, err := d.IssueToken(ctx, anna, "many")
-			errs <- err
-		}()
-	}
-	ready.Wait()
-	t.Cleanup(func() { close(table.entered) })
-	go func() {
-		for range table.entered {
-			table.gate <- struct{}{}
-		}
-	}()
-	table.gate <- struct{}{}
-	if err := <-first; err != nil {
-		t.Fatal(err)
-	}
-	for range n {
-		if err := <-errs; err != nil {
-			t.Fatal(err)
-		}
-	}
-	if u, _ := d.User(anna); len(u.Tokens) != n/2 || len(slices.Collect(d.Users())) != 1+n/2 {
-		t.Fatalf("%d tokens, %d users", len(u.Tokens), len(slices.Collect(d.Users())))
-	}
-	if calls := table.calls() - 2; calls > n/4 {
-		t.Fatalf("%d changes took %d writes", n, calls)
 	}
 }
 
