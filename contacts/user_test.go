@@ -134,6 +134,40 @@ func TestARegistrationDecays(t *testing.T) {
 	}
 }
 
+// A number may have a record without having proved itself.
+func TestNotRegistered(t *testing.T) {
+	table := newTable()
+	table.recs["user/"+string(anna)] = memRecord{contacts.EncodeRecord(&contacts.User{}), 1}
+	d := open(t, table, contacts.Config{Open: true})
+	var told []contacts.Event
+	d.Watch(func(e contacts.Event) { told = append(told, e) })
+	d.Connected(anna, "any")
+	if !d.Exists(anna) || d.Registered(anna) {
+		t.Fatalf("exists %v, registered %v", d.Exists(anna), d.Registered(anna))
+	}
+	if _, err := d.Login(ctx, string(anna), ""); err != nil || !d.Registered(anna) {
+		t.Fatalf("in open mode a login registers it: %v", err)
+	}
+	if err := d.Close(); err != nil || len(told) != 1 || told[0].Kind != contacts.UserChanged {
+		t.Fatalf("told %+v, %v", told, err)
+	}
+}
+
+func TestARemovedUserIsNotConnected(t *testing.T) {
+	clock := newClock()
+	d := open(t, newTable(), contacts.Config{Now: clock.now})
+	add(t, d, anna)
+	d.Connected(anna, "pixel")
+	if err := d.Remove(ctx, anna); err != nil {
+		t.Fatal(err)
+	}
+	add(t, d, anna)
+	clock.add(90 * 24 * time.Hour)
+	if d.Registered(anna) {
+		t.Fatal("the old owner's connection keeps the registration")
+	}
+}
+
 func TestHasInboxWritesOnce(t *testing.T) {
 	table := newTable()
 	d := open(t, table, contacts.Config{})
