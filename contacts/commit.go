@@ -21,11 +21,10 @@ func (d *Directory) change(ctx context.Context, a Address, edit func(*draft) err
 	return o.wait()
 }
 
-// run is the committer: what came in while it wrote is its next group.
+// run is the committer: what came in while it wrote is its next group. It sleeps while nothing is to be written.
 func (d *Directory) run(ctx context.Context) {
 	defer close(d.stopped)
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
+	var due <-chan time.Time
 	for {
 		ops, closed := d.ops.take(maxGroup)
 		d.commit(ctx, ops)
@@ -33,10 +32,19 @@ func (d *Directory) run(ctx context.Context) {
 			d.lastErr = d.flush(ctx)
 			return
 		}
+		if due == nil && len(d.doubt) > 0 {
+			due = time.After(flushEvery)
+		}
 		select {
 		case <-d.ops.wake:
-		case <-tick.C:
-			d.lastErr = d.flush(ctx)
+		case <-d.mem.changed:
+			if due == nil {
+				due = time.After(flushEvery)
+			}
+		case <-due:
+			if due = nil; d.flush(ctx) != nil { // Close tells when it does not get better
+				due = time.After(flushEvery)
+			}
 		}
 	}
 }

@@ -1,7 +1,7 @@
 // Package contacts knows who can be reached: addresses, users, their tokens and the devices that are remembered for them.
 //
 // A Directory holds every user in memory, as the bytes that also stand in its Table, so that a look-up costs no I/O and a user about
-// 250 bytes. It is the only writer of its Table. It guarantees:
+// 300 bytes. It is the only writer of its Table. It guarantees:
 //
 //   - What Add, Remove, IssueToken, RevokeToken, Remember, ForgetDevice, HasInbox and ExpireDevices did is durable when they return nil.
 //     When they return an error of the Table, memory is as it was; what the Table has got is put right with the next write.

@@ -20,21 +20,22 @@ func existing(edit func(*draft) error) func(*draft) error {
 
 // Add registers a user, or returns ErrExists.
 func (d *Directory) Add(ctx context.Context, a Address) (User, error) {
+	var added User
 	err := d.change(ctx, a, func(dr *draft) error {
 		if dr.exists {
 			return fmt.Errorf("user %s: %w", a.Mask(), ErrExists)
 		}
 		d.register(dr)
+		added = dr.User
 		return nil
 	})
 	if err != nil {
 		return User{}, err
 	}
-	u, ok := d.User(a)
-	if !ok {
-		return User{}, noUser(a) // removed at once by somebody else
+	if u, ok := d.User(a); ok {
+		return u, nil
 	}
-	return u, nil
+	return added, nil // and removed at once
 }
 
 func (d *Directory) register(dr *draft) {

@@ -26,12 +26,13 @@ type account struct {
 
 // A memory is all users by address, and all tokens by id.
 type memory struct {
-	seed   maphash.Seed
-	shards [shardCount]shard
+	seed    maphash.Seed
+	changed chan struct{} // a bell: a shard has something dirty
+	shards  [shardCount]shard
 }
 
 func newMemory() *memory {
-	m := &memory{seed: maphash.MakeSeed()}
+	m := &memory{seed: maphash.MakeSeed(), changed: make(chan struct{}, 1)}
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.users, s.online, s.dirty, s.tokens = map[Address]account{}, map[Address][]string{}, map[Address]struct{}{}, map[tokenID]Address{}
@@ -90,7 +91,9 @@ func (m *memory) apply(r *row, rev uint64, now time.Time) {
 		return
 	}
 	u := must(r.body)
-	s.put(r, &u, rev, now)
+	if s.put(r, &u, rev, now) {
+		ring(m.changed)
+	}
 	for i := range u.Tokens {
 		m.setOwner(idOf(u.Tokens[i].Hash), r.user)
 	}
@@ -104,7 +107,8 @@ func (s *shard) remove(a Address) {
 	delete(s.dirty, a)
 }
 
-func (s *shard) put(r *row, u *User, rev uint64, now time.Time) {
+// put reports whether the user is dirty: not in memory as it was written.
+func (s *shard) put(r *row, u *User, rev uint64, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cur := *u
@@ -116,10 +120,12 @@ func (s *shard) put(r *row, u *User, rev uint64, now time.Time) {
 	settle(u, &cur, s.online[r.user], now)
 	body := encode(u)
 	s.users[r.user] = account{rev: rev, body: body}
-	delete(s.dirty, r.user)
-	if body != r.body {
-		s.dirty[r.user] = struct{}{}
+	if body == r.body {
+		delete(s.dirty, r.user)
+		return false
 	}
+	s.dirty[r.user] = struct{}{}
+	return true
 }
 
 // settle gives u, as it was written, what Connected and Disconnected have changed in cur meanwhile. A device that the record calls
@@ -156,6 +162,7 @@ func (m *memory) touch(a Address, fn func(*shard, *User) bool) {
 	if fn(s, &u) {
 		s.users[a] = account{rev: acc.rev, body: encode(&u)}
 		s.dirty[a] = struct{}{}
+		ring(m.changed)
 	}
 }
 
