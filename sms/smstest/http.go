@@ -80,11 +80,13 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	f := s.fault(in)
 	if f.Submit == Refuse {
-		abort()
+		abort(w)
+		return
 	}
 	var c content
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxText)).Decode(&c); err != nil {
-		abort()
+		abort(w)
+		return
 	}
 	if in.Text = c.Text; !fits(in) {
 		reply(w, http.StatusUnprocessableEntity, answer{Code: "0x01", Text: "the segment is larger than a TPDU"})
@@ -95,14 +97,16 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if f.Submit == Lose {
-		abort()
+		abort(w)
+		return
 	}
 	id, last := s.take(in, f)
 	if f.DLR == Early {
 		s.acknowledged(r.Context(), last)
 	}
 	if f.Submit == Swallow {
-		abort()
+		abort(w)
+		return
 	}
 	if f.Submit == Slow {
 		wait(r.Context(), f.For)
@@ -252,8 +256,14 @@ func reply(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body) // whoever asked has gone
 }
 
-// abort closes the connection without an answer.
-func abort() { panic(http.ErrAbortHandler) }
+// abort closes the connection without an answer, and without reading on, as a panic with http.ErrAbortHandler would.
+func abort(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	conn.Close()
+}
 
 func wait(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
