@@ -18,6 +18,8 @@ type receiver struct {
 	size  int
 	pad   []byte
 	clock clock
+	acks  []byte // of the batch at hand
+
 	since int64 // latency is booked for what was due from here on
 
 	mu      sync.Mutex
@@ -35,62 +37,63 @@ type receiver struct {
 
 // loop reads until the connection ends; that is an error unless close was called.
 func (r *receiver) loop() error {
-	var acks []byte
-	for {
-		f, err := r.conn.Next()
-		if err == nil {
-			acks, err = r.batch(f, acks[:0])
-		}
-		if err == nil && len(acks) > 0 {
-			_, err = r.conn.Write(acks)
-		}
-		if err != nil && r.closing.Load() {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("receiver %d: %w", r.index, err)
-		}
+	err := r.conn.Loop(r.batch)
+	if r.closing.Load() {
+		return nil
 	}
+	return fmt.Errorf("receiver %d: %w", r.index, err)
 }
 
-// batch books f and what was read together with it, and returns the acknowledgements that are due.
-func (r *receiver) batch(f raw.Frame, acks []byte) ([]byte, error) {
+// batch books f and what was read together with it, and acknowledges all that in one write.
+func (r *receiver) batch(f raw.Frame) error {
+	if err := r.bookAll(f); err != nil {
+		return err
+	}
+	if len(r.acks) == 0 {
+		return nil
+	}
+	_, err := r.conn.Write(r.acks)
+	return err
+}
+
+func (r *receiver) bookAll(f raw.Frame) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.clock.now()
+	r.acks = r.acks[:0]
 	for {
-		var err error
-		if acks, err = r.take(f, now, acks); err != nil {
-			return acks, err
+		if err := r.take(f, now); err != nil {
+			return err
 		}
 		if !r.conn.Ready() {
 			break
 		}
+		var err error
 		if f, err = r.conn.Next(); err != nil {
-			return acks, err
+			return err
 		}
 	}
 	r.check()
-	return acks, nil
+	return nil
 }
 
-func (r *receiver) take(f raw.Frame, now int64, acks []byte) ([]byte, error) {
+func (r *receiver) take(f raw.Frame, now int64) error {
 	switch f.Type {
 	case raw.PUBLISH:
 		p, err := f.Publish(r.conn.Version)
 		if err != nil {
-			return acks, err
+			return err
 		}
 		r.book(p.Payload, now)
 		if p.QoS == 1 {
-			acks = raw.AppendPuback(acks, p.ID)
+			r.acks = raw.AppendPuback(r.acks, p.ID)
 		}
-		return acks, nil
+		return nil
 	case raw.PINGRESP:
 		r.pong <- struct{}{}
-		return acks, nil
+		return nil
 	}
-	return acks, fmt.Errorf("packet type %d came to a receiver", f.Type)
+	return fmt.Errorf("packet type %d came to a receiver", f.Type)
 }
 
 // maxSeq bounds what a damaged sequence can make us allocate; 2^32 messages of one sender are more than a run has.

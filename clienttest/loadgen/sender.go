@@ -102,18 +102,11 @@ func (s *sender) finish() {
 
 // run reads until the connection ends; that is an error unless close was called.
 func (s *sender) run() error {
-	for {
-		f, err := s.conn.Next()
-		if err == nil {
-			err = s.batch(f)
-		}
-		if err != nil && s.closing.Load() {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("sender %d: %w", s.stamp.Sender, err)
-		}
+	err := s.conn.Loop(s.batch)
+	if s.closing.Load() {
+		return nil
 	}
+	return fmt.Errorf("sender %d: %w", s.stamp.Sender, err)
 }
 
 // batch takes f and what was read together with it, then sends what that has made room for.

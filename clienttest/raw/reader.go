@@ -40,7 +40,7 @@ func (r *Reader) Next() (Frame, error) {
 			r.start += n
 			return f, nil
 		}
-		if err := r.fill(n); err != nil {
+		if err := r.fill(); err != nil {
 			return Frame{}, err
 		}
 	}
@@ -52,17 +52,9 @@ func (r *Reader) Ready() bool {
 	return err != nil || n > 0 && r.start+n <= r.end
 }
 
-// fill reads once, after it made room for a frame of n bytes (0: not known yet).
-func (r *Reader) fill(n int) error {
-	if n > r.max {
-		return fmt.Errorf("%w: a frame of %d bytes, at most %d were expected", ErrMalformed, n, r.max)
-	}
-	if r.start > 0 {
-		r.end = copy(r.buf, r.buf[r.start:r.end])
-		r.start = 0
-	}
-	if want := max(n, r.end+1); want > len(r.buf) {
-		r.buf = append(r.buf, make([]byte, want-len(r.buf))...)
+func (r *Reader) fill() error {
+	if err := r.makeRoom(); err != nil {
+		return err
 	}
 	got, err := r.src.Read(r.buf[r.end:])
 	r.end += got
@@ -73,6 +65,22 @@ func (r *Reader) fill(n int) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// makeRoom moves what is left to the front and lets the buffer grow to the frame that it starts with.
+func (r *Reader) makeRoom() error {
+	_, n, _ := cut(r.buf[r.start:r.end])
+	if n > r.max {
+		return fmt.Errorf("%w: a frame of %d bytes, at most %d were expected", ErrMalformed, n, r.max)
+	}
+	if r.start > 0 {
+		r.end = copy(r.buf, r.buf[r.start:r.end])
+		r.start = 0
+	}
+	if want := max(n, r.end+1); want > len(r.buf) {
+		r.buf = append(r.buf, make([]byte, want-len(r.buf))...)
+	}
+	return nil
 }
 
 // cut returns the first frame of b and its length, which may be more than b holds; 0 when that cannot be told yet.
