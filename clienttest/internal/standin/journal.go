@@ -77,7 +77,7 @@ func (b *Broker) apply(r record) {
 	switch r.Op {
 	case opSubscribe:
 		if !b.Faults.LoseSessions {
-			u.filter = r.Topic
+			b.subscribed(u, r.Topic)
 		}
 	case opMessage:
 		b.nextID = max(b.nextID, r.ID)

@@ -39,13 +39,26 @@ func (b *Broker) publish(from *user, conn *raw.Conn, f raw.Frame) error {
 		b.created[mark] = true
 	}
 	if p.QoS == 1 {
-		if _, err := conn.Write(raw.AppendPuback(nil, p.ID)); err != nil {
+		if err := b.answer(conn, p.ID); err != nil {
 			return err
 		}
 	}
 	if e != nil {
 		b.deliver(to, e)
 	}
+	return nil
+}
+
+func (b *Broker) answer(conn *raw.Conn, id uint16) error {
+	ack := raw.AppendPuback(nil, id)
+	if b.Faults.AckLate == 0 {
+		_, err := conn.Write(ack)
+		return err
+	}
+	b.wg.Go(func() {
+		time.Sleep(b.Faults.AckLate)
+		_, _ = conn.Write(ack) // a connection that is gone ends by its own reads
+	})
 	return nil
 }
 

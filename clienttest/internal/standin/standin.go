@@ -25,9 +25,10 @@ type Faults struct {
 	Refuse       int // answered with 0x97
 	StallAt      int // this publish holds everything up for StallFor
 	StallFor     time.Duration
-	AckEarly     bool // acknowledged before it is stored
-	CreateTwice  bool // neither keys nor DUP are looked at
-	LoseSessions bool // after a restart nobody's session is present
+	AckLate      time.Duration // no fault, but it widens the moment between storing and acknowledging
+	AckEarly     bool          // acknowledged before it is stored
+	CreateTwice  bool          // neither keys nor DUP are looked at
+	LoseSessions bool          // after a restart nobody's session is present
 }
 
 // A Broker is a stand-in for one. Its fields are set before Serve.
@@ -196,15 +197,19 @@ func (b *Broker) subscribe(u *user, conn *raw.Conn, f raw.Frame) error {
 	if err != nil {
 		return err
 	}
-	u.filter = filter
-	if b.oldest == nil {
-		b.oldest = u
-	}
+	b.subscribed(u, filter)
 	if err := b.write(record{Op: opSubscribe, To: u.name, Topic: filter}); err != nil {
 		return err
 	}
 	_, err = conn.Write(raw.AppendSuback(nil, conn.Version, id, 1))
 	return err
+}
+
+func (b *Broker) subscribed(u *user, filter string) {
+	u.filter = filter
+	if b.oldest == nil {
+		b.oldest = u
+	}
 }
 
 func (b *Broker) acknowledge(u *user, f raw.Frame) error {
