@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/seed-7a41469f/godwit/contacts"
-	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // A Message is what one sender wants one recipient to get, and what has become of it: one record, one revision.
@@ -17,7 +16,7 @@ type Message struct {
 	Root      Root
 	SMSPolicy SMSPolicy
 	Key       Key
-	Reply     string        // Response Topic of the receipts; empty: u/<from>/receipt/<key or id>
+	Reply     string        // Response Topic of the receipts, empty: u/<from>/receipt/<key or id>; RootMO: the id of the message that it answers
 	Wait      time.Duration // `after`: how long to wait for an acknowledgement; 0: push.ack_timeout
 	Receipts  Receipts
 	Payload   []byte
@@ -30,7 +29,7 @@ type Message struct {
 	Reason Reason
 	Via    Via
 	At     time.Time // of the latest change
-	Due    time.Time // when to look at it again, at the latest; a hint
+	Due    time.Time // when to look at it again, at the latest; a hint. Zero: settled
 	Stands Position  // of the entry that stands for it in the recipient's inbox
 	Told   uint16    // bit set of the receipt states that the sender was told
 	SMS    *Leg      // nil: never claimed
@@ -161,5 +160,6 @@ type Step struct {
 	Cost     Money
 }
 
-// MT returns what is left to be submitted, as the claim has it.
-func (m *Message) MT() sms.MT { panic("claim.go") }
+// Settled reports whether nothing more will happen to the message by itself: it has no Due. A failed message may still become delivered before it
+// expires, and a submitted one when its DLR comes after all.
+func (m *Message) Settled() bool { return m.Due.IsZero() }

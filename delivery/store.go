@@ -122,6 +122,3 @@ type Query struct {
 	Before ID    // zero: from the newest
 	Limit  int   // at most 1,000
 }
-
-// Settled reports whether nothing more will happen to the message by itself. A failed message may still become delivered before it expires.
-func (m *Message) Settled() bool { panic("message states") }
