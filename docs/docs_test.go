@@ -1,4 +1,4 @@
-// Package docs_test holds the documentation to the code: links, reasons, and later every key, metric and command.
+// Package docs_test holds the documentation to the code: links, reasons, keys of the configuration.
 package docs_test
 
 import (
