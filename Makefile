@@ -26,8 +26,8 @@ need: ## install what the tests need, and nothing else
 build: ## build bin/godwit
 	go build -trimpath -o bin/godwit ./cmd/godwit
 
-bench: need ## compare with mosquitto under load, side by side; prints the table of docs/performance.md
-	go run ./clienttest/load compare
+bench: need build ## compare with mosquitto under load, side by side; prints the table of docs/performance.md
+	go run ./clienttest/load compare --godwit bin/godwit
 
 kill: ## the long kill -9 loop: KILLS (50) crashes under load, nothing acknowledged may be lost
 	go test -count=1 -timeout 30m -v -run Kill ./clienttest/... ./store/badger/... -args -godwit.kills=$(KILLS)
