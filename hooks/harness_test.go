@@ -210,3 +210,15 @@ func (s *store) Commit(ctx context.Context, changes []delivery.Change) []error {
 }
 
 type mqttOptions = mqtt.Options
+
+// newEngine returns an engine that is never run.
+func newEngine(t *testing.T) *delivery.Engine {
+	t.Helper()
+	m := memory.New()
+	people, err := contacts.Open(t.Context(), m.Table(), contacts.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = people.Close() })
+	return delivery.New(delivery.Config{Store: m, Directory: people})
+}
