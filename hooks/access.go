@@ -90,6 +90,17 @@ func (h *Hook) logIn(cl *mqtt.Client, pk *packets.Packet) (login, *denial) {
 
 // admit makes the connection of somebody who has logged in: will, session, keepalive.
 func (h *Hook) admit(cl *mqtt.Client, pk *packets.Packet, l login) (*conn, *denial) {
+	if err := h.present.enter(h.ctx, l.key()); err != nil {
+		return nil, &noServer
+	}
+	c, no := h.prepare(cl, pk, l)
+	if no != nil {
+		h.present.leaveDoor(l.key())
+	}
+	return c, no
+}
+
+func (h *Hook) prepare(cl *mqtt.Client, pk *packets.Packet, l login) (*conn, *denial) {
 	if !h.present.mayTakeOver(l.key(), time.Now()) {
 		return nil, &tooFast
 	}

@@ -179,8 +179,8 @@ func (c *conn) Close() error {
 		c.finish(0)
 	}
 	c.mu.Unlock()
-	if abandoned && !c.hook.present.has(c.key()) {
-		c.hook.people.Disconnected(c.user, c.clientID) // it was remembered as connected, and never came to be
+	if abandoned {
+		c.hook.abandon(c)
 	}
 	return nil
 }

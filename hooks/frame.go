@@ -87,7 +87,8 @@ func (d dialect) appendAck(b []byte, typ byte, packetID uint16, code byte, id de
 	return appendUser(b, userID, id.String())
 }
 
-func appendDisconnect(b []byte, code byte) []byte { return append(b, typeDisconnect, 1, code) }
+// The property length may be left out (MQTT 5 §3.14.2.2.1), but some clients do not read a DISCONNECT without it.
+func appendDisconnect(b []byte, code byte) []byte { return append(b, typeDisconnect, 2, code, 0) }
 
 // appendPush appends the PUBLISH of a push; ok false: it is larger than the client takes, and nothing was appended.
 func (d dialect) appendPush(b []byte, p *delivery.Push, now time.Time) (out []byte, ok bool) {

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -23,6 +24,7 @@ const (
 type presence struct {
 	mu        sync.Mutex
 	byKey     map[string]*conn
+	entering  map[string]chan struct{}
 	takeovers map[string]*recent
 }
 
@@ -33,7 +35,35 @@ type recent struct {
 }
 
 func (p *presence) init() {
-	p.byKey, p.takeovers = map[string]*conn{}, map[string]*recent{}
+	p.byKey, p.entering, p.takeovers = map[string]*conn{}, map[string]chan struct{}{}, map[string]*recent{}
+}
+
+// enter waits until no other connection of the device is between its login and its announcement: mochi lets two of them live. Who enters
+// leaves the door, once.
+func (p *presence) enter(ctx context.Context, key string) error {
+	for {
+		p.mu.Lock()
+		busy := p.entering[key]
+		if busy == nil {
+			p.entering[key] = make(chan struct{})
+			p.mu.Unlock()
+			return nil
+		}
+		p.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// leaveDoor lets the next one enter.
+func (p *presence) leaveDoor(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.entering[key])
+	delete(p.entering, key)
 }
 
 // add makes c the connection of its device and returns the one that was, if it is still there.
@@ -121,16 +151,17 @@ func (h *Hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	if c == nil {
 		return
 	}
-	c.mu.Lock()
-	c.opened = true
-	c.mu.Unlock()
+	if !c.open() {
+		return
+	}
+	defer h.present.leaveDoor(c.key())
 	h.stats.Connected.Add(1)
 	if !c.resumed && cl.State.Subscriptions.Len() > 0 {
 		h.server.UnsubscribeClient(cl) // mochi let it inherit a session that had ended
 	}
 	if before := h.present.add(c); before != nil {
 		h.stats.Takeovers.Add(1)
-		h.drop(before, packets.ErrSessionTakenOver) // two CONNECTs at once: mochi may have lost sight of one
+		h.drop(before, packets.ErrSessionTakenOver) // mochi has done it, unless it lost sight of that client
 	}
 	h.people.Connected(c.user, c.clientID)
 	c.device = h.engine.Connect(delivery.Connection{
@@ -143,6 +174,14 @@ func (h *Hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	if c.token != "" && !h.people.Valid(contacts.Login{Address: c.user, Token: c.token}) {
 		h.drop(c, packets.ErrNotAuthorized) // revoked while it logged in
 	}
+}
+
+// open tells that OnDisconnect will come; false: the connection was closed meanwhile, and has left the door.
+func (c *conn) open() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.opened = !c.finished
+	return c.opened
 }
 
 // OnDisconnect tells how the connection ended. It runs after the successor's OnSessionEstablished when the device was taken over.

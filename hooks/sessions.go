@@ -77,6 +77,14 @@ func (c *conn) asDevice(filters []contacts.Filter) contacts.Device {
 	}
 }
 
+// abandon ends a connection that was let in and never came to be: another hook refused it, or it went away.
+func (h *Hook) abandon(c *conn) {
+	if !h.present.has(c.key()) {
+		h.people.Disconnected(c.user, c.clientID) // it was remembered as connected
+	}
+	h.present.leaveDoor(c.key())
+}
+
 // restore shows mochi a session that we remember and it does not, so that the client inherits it: mochi forgets them when it restarts.
 func (h *Hook) restore(c *conn) {
 	key := c.key()
