@@ -177,8 +177,8 @@ func (h *Hook) keepHouse() {
 		case <-h.ctx.Done():
 			return
 		case <-probe.C:
-			if m := h.stalled.probe(); m != nil {
-				h.engine.Publish(m, delivery.Publication{}, probeAcceptor{h})
+			if m, from := h.stalled.probe(); m != nil {
+				h.engine.Publish(m, delivery.Publication{Device: from}, probeAcceptor{h})
 			}
 		case now := <-minute.C:
 			h.present.forgetTakeovers(now)

@@ -173,6 +173,7 @@ func TestOverlappingFiltersAndIdentifiers(t *testing.T) {
 		b.Send(pk)
 		b.Expect(packets.Suback)
 	}
+	b.Ping() // the engine is told after the SUBACK
 	send(a, bob, 0, 1)
 	in := b.Expect(packets.Publish)
 	ids := slices.Clone(in.Properties.SubscriptionIdentifier)

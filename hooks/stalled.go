@@ -62,21 +62,21 @@ func (s *stalled) storing() {
 	}
 }
 
-// probe returns a message to try, when there is one and none is being tried.
-func (s *stalled) probe() *delivery.Message {
+// probe returns a message to try, and the device that sent it, when there is one and none is being tried.
+func (s *stalled) probe() (*delivery.Message, *delivery.Device) {
 	if !s.any.Load() {
-		return nil
+		return nil, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.probing {
-		return nil
+		return nil, nil
 	}
-	for _, m := range s.conns {
+	for c, m := range s.conns {
 		s.probing = true
-		return asked(m)
+		return asked(m), c.device
 	}
-	return nil
+	return nil, nil
 }
 
 func (s *stalled) probed() {
