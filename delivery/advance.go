@@ -37,7 +37,20 @@ func (m *Message) advance(now time.Time) *advance {
 func (a *advance) done() (*Message, Effects) { return &a.m, a.fx }
 
 func (a *advance) note(step, event string, reason Reason, evidence string) {
-	a.m.Trail = append(a.m.Trail, Step{At: a.now, Step: step, Event: event, Reason: reason, Evidence: evidence})
+	a.log(Step{At: a.now, Step: step, Event: event, Reason: reason, Evidence: evidence})
+}
+
+// A trail keeps its beginning and its end.
+const (
+	maxTrail   = 64
+	trailStart = 16
+)
+
+func (a *advance) log(s Step) {
+	if len(a.m.Trail) >= maxTrail {
+		a.m.Trail = append(a.m.Trail[:trailStart], a.m.Trail[trailStart+1:]...)
+	}
+	a.m.Trail = append(a.m.Trail, s)
 }
 
 // become moves to a state and decides whether the sender is told.
@@ -97,13 +110,13 @@ func (m *Message) Acknowledged(device string, pushed, now time.Time) (*Message, 
 	}
 	a := m.advance(now)
 	if m.State == Delivered { // by SMS: it came twice
-		a.m.Trail = append(a.m.Trail, Step{At: now, Step: "S5", Event: EventLateAck, Device: device})
+		a.log(Step{At: now, Step: "S5", Event: EventLateAck, Device: device})
 		return a.done()
 	}
 	if !pushed.IsZero() {
-		a.m.Trail = append(a.m.Trail, Step{At: pushed, Step: "S3", Event: EventPushed, Device: device})
+		a.log(Step{At: pushed, Step: "S3", Event: EventPushed, Device: device})
 	}
-	a.m.Trail = append(a.m.Trail, Step{At: now, Step: "S5", Event: EventAcknowledged, Device: device})
+	a.log(Step{At: now, Step: "S5", Event: EventAcknowledged, Device: device})
 	if m.SMS == nil || !m.SMS.Holding {
 		a.m.Due = time.Time{}
 	}
@@ -113,7 +126,7 @@ func (m *Message) Acknowledged(device string, pushed, now time.Time) (*Message, 
 
 // Waits is a message that no device answers and that cannot be an SMS; nil when it waits for this reason already.
 func (m *Message) Waits(reason Reason, now time.Time) (*Message, Effects) {
-	if m.State == Waiting && m.Reason == reason {
+	if !m.undecided() || m.State == Waiting && m.Reason == reason {
 		return nil, Effects{}
 	}
 	a := m.advance(now)
@@ -123,8 +136,14 @@ func (m *Message) Waits(reason Reason, now time.Time) (*Message, Effects) {
 	return a.done()
 }
 
-// Expire ends a message whose time ran out.
+// undecided reports whether Decide is what says what happens next.
+func (m *Message) undecided() bool { return m.State == Accepted || m.State == Waiting }
+
+// Expire ends a message whose time ran out before anything became of it; nil: it did not.
 func (m *Message) Expire(now time.Time) (*Message, Effects) {
+	if !m.undecided() || now.Before(m.Expires) {
+		return nil, Effects{}
+	}
 	a := m.advance(now)
 	a.note("", EventExpired, "", "")
 	a.settle(Expired, 0, TimeRanOut)
@@ -135,6 +154,8 @@ func (m *Message) Expire(now time.Time) (*Message, Effects) {
 func (m *Message) Fallback(registered bool, now time.Time, r Rules) (*Message, Effects) {
 	reason := forbids(m, r)
 	switch {
+	case !m.undecided():
+		return nil, Effects{}
 	case reason == "":
 		return nil, Effects{Want: true}
 	case registered:
@@ -230,7 +251,7 @@ func (m *Message) Order(o Order, now time.Time) (*Message, Effects) {
 	if o == RetryFailed {
 		return m.retry(now)
 	}
-	if m.State != Accepted && m.State != Waiting || m.Root == RootMO {
+	if !m.undecided() || m.Root == RootMO {
 		return nil, Effects{}
 	}
 	a := m.advance(now)

@@ -13,6 +13,7 @@ type Brake struct {
 	ready     int
 	missing   map[string]time.Time // devices that vanished and have not come back, and when
 	ofStorm   int                  // how many were missing at most in this storm
+	ended     bool                 // a storm ended since the latest Tick
 	past      [lookBack + 1]readyCount
 	due       [answerWindow]answers
 	lastSweep int64
@@ -120,11 +121,11 @@ func (b *Brake) Storm(now time.Time) (on bool, missing int) {
 // Tick ends a storm that is over and forgets what is too old; true when fallbacks must be decided anew. Called about once a second.
 func (b *Brake) Tick(now time.Time) (released bool) {
 	b.tick(now)
-	if b.storm.IsZero() {
-		return false
+	if !b.storm.IsZero() {
+		b.judge(now)
 	}
-	b.judge(now)
-	return b.storm.IsZero()
+	released, b.ended = b.ended, false
+	return released
 }
 
 // judge begins and ends storms.
@@ -137,7 +138,7 @@ func (b *Brake) judge(now time.Time) {
 	}
 	b.ofStorm = max(b.ofStorm, len(b.missing))
 	if 2*len(b.missing) < b.ofStorm || !now.Before(b.storm.Add(b.StormHold)) {
-		b.storm = time.Time{}
+		b.storm, b.ended = time.Time{}, true
 		clear(b.missing)
 		b.due = [answerWindow]answers{}
 	}

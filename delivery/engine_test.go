@@ -218,6 +218,7 @@ func (w *world) connect(p *phone, user contacts.Address, c delivery.Connection) 
 			w.t.Fatal(err)
 		}
 	}
+	w.dir.Connected(user, c.ClientID)
 	p.dev = w.engine.Connect(c)
 	p.dev.Subscribe(filters)
 	if w.phones[user] == nil {

@@ -92,7 +92,7 @@ func (a *advance) unknown(detail string, r Rules) {
 func (a *advance) taken(dlr bool, r Rules) {
 	leg := a.m.SMS
 	leg.Submitted = a.now
-	a.m.Trail = append(a.m.Trail, Step{At: a.now, Step: "S4", Event: EventTaken, Evidence: fmt.Sprintf("%s: id %s, %d segments", leg.Gateway, leg.Segments[0].ID, len(leg.Segments)), Cost: leg.Price})
+	a.log(Step{At: a.now, Step: "S4", Event: EventTaken, Evidence: fmt.Sprintf("%s: id %s, %d segments", leg.Gateway, leg.Segments[0].ID, len(leg.Segments)), Cost: leg.Price})
 	a.m.Due = time.Time{}
 	if dlr {
 		a.m.Due = a.now.Add(r.DLRTimeout)
@@ -149,14 +149,11 @@ func (a *advance) nothingSent(worst sms.Class, detail string, r Rules) {
 
 // again sets when the next attempt is due.
 func (a *advance) again(worst sms.Class, r Rules) {
-	pause := r.RetryFirst
-	switch worst {
-	case sms.Temporary:
-		pause = r.backoff(a.m.SMS.Attempts)
-	case sms.Configuration:
+	pause := r.backoff(a.m.SMS.Claims)
+	if worst == sms.Configuration {
 		pause = r.RetryMax
-		a.m.SMS.Attempts--
-	default:
+	}
+	if worst != sms.Temporary {
 		a.m.SMS.Attempts--
 	}
 	a.m.Due = a.now.Add(pause)
@@ -277,7 +274,7 @@ func (m *Message) Overdue(now time.Time, r Rules) (*Message, Effects) {
 		a.m.Due = time.Time{}
 		a.note("S4", EventReport, "", "none came")
 		a.tell(Submitted)
-	case m.State == OutcomeUnknown && r.Resend && now.Before(m.Expires):
+	case m.State == OutcomeUnknown && r.Resend && now.Before(m.Expires) && m.SMS.Attempts < r.Tries:
 		a.resend()
 	case m.State == OutcomeUnknown:
 		a.fail(OutcomeLost)
