@@ -41,6 +41,9 @@ type Engine struct{ cfg Config }
 // New returns an Engine that does nothing until Run. What is wrong with cfg is told by Run, and by Check at once.
 func New(cfg Config) *Engine { return &Engine{cfg: cfg} }
 
+// Directory returns the Directory of the Config.
+func (e *Engine) Directory() *contacts.Directory { return e.cfg.Directory }
+
 // Check returns what is wrong with the Config, naming the field.
 func (e *Engine) Check() error { return nil }
 
