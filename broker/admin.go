@@ -42,12 +42,9 @@ func (a *admin) routes(mux *http.ServeMux, log zerolog.Logger) {
 		"DELETE /v1/admin/users/{address}/tokens/{id}": a.revokeTokens,
 		"GET /v1/admin/messages":                       a.listMessages,
 		"GET /v1/admin/messages/{id}":                  a.explain,
-		"POST /v1/admin/messages/{id}/retry":           a.order(delivery.Retry),
+		"POST /v1/admin/messages/{id}/retry":           a.order(delivery.RetryFailed),
 		"POST /v1/admin/messages/{id}/cancel":          a.order(delivery.Cancel),
 		"GET /v1/admin/gateways":                       a.listGateways,
-		"/": func(http.ResponseWriter, *http.Request) error {
-			return problem(http.StatusNotFound, CodeNotFound, "there is no such route")
-		},
 	} {
 		mux.Handle(pattern, h.handler(log))
 	}

@@ -66,6 +66,8 @@ func spell(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "0 s"
+	case d < 50*time.Millisecond:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < 995*time.Millisecond:
 		return fmt.Sprintf("%.2f s", d.Seconds())
 	case d < 10*time.Second:
