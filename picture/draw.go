@@ -20,23 +20,27 @@ func Full(p Path, zone *time.Location) string {
 	var b strings.Builder
 	head := fmt.Sprintf(" %s ●%s● Godwit", from, strings.Repeat("─", margin-3-utf8.RuneCountInString(from)))
 	fmt.Fprintf(&b, "%s%s\n", pad(head, 60), label(p.Message.To))
-	fmt.Fprintf(&b, "%s│ %s  (S2)\n", pad("   "+f.clock(p.Message.Created), margin), f.question())
+	question, step := f.question()
+	fmt.Fprintf(&b, "%s│ %s  (%s)\n", pad("   "+f.clock(p.Message.Created), margin), question, step)
 	draw(&b, pad("   stored ✓", margin), "├", "│", f.app(), "S3")
 	draw(&b, stem, "╰", " ", f.sms(), "S4")
 	return b.String()
 }
 
-// question is S2: does the recipient have the app?
-func (f facts) question() string {
+// question is S2: does the recipient have the app? An SMS that came in (S4.1) has it behind it.
+func (f facts) question() (text, step string) {
+	forbidden := f.m.State == "failed" && f.fallback == nil && !f.ended()
 	switch {
+	case f.m.Root == rootMO:
+		return "an SMS came in", "S4.1"
 	case !f.number():
-		return "a name: reached by the app only"
-	case f.m.Reason == delivery.NotRegistered, f.fallback != nil && f.fallback.Reason == delivery.NotRegistered, f.m.State == "failed" && f.fallback == nil && !f.ended():
-		return "has the app?  no"
+		return "a name: reached by the app only", "S2"
+	case f.m.Reason == delivery.NotRegistered, f.fallback != nil && f.fallback.Reason == delivery.NotRegistered, forbidden:
+		return "has the app?  no", "S2"
 	case f.fallback != nil && f.fallback.Reason == "":
-		return "has the app?  not asked"
+		return "has the app?  not asked", "S2"
 	}
-	return "has the app?  yes"
+	return "has the app?  yes", "S2"
 }
 
 const laneWidth = 19

@@ -175,6 +175,8 @@ func (f facts) sms() lane {
 // noSMS says why there was none.
 func (f facts) noSMS() (rune, []string) {
 	switch {
+	case f.m.Root == rootMO:
+		return markNone, []string{"none: it came as one"}
 	case f.acked != nil:
 		return markNone, []string{"not needed"}
 	case !f.number():

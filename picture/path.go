@@ -17,12 +17,18 @@ type Path struct {
 	Trail   []Step  `json:"trail"`
 }
 
-// A Message is what is told of a message: the fields of a receipt, who sent it and when.
+// A Message is what is told of a message: the fields of a receipt, who sent it, when and how.
 type Message struct {
 	delivery.ReceiptBody
 	From    string `json:"from"`
 	Created string `json:"created"`
+	Root    string `json:"root"` // to, app, sms, or mo: an SMS that came in
 }
+
+// rootMO is an SMS that came in.
+const rootMO = "mo"
+
+var roots = [...]string{delivery.RootTo: "to", delivery.RootApp: "app", delivery.RootSMS: "sms", delivery.RootMO: rootMO}
 
 // A Step is one line of the trail.
 type Step struct {
@@ -37,7 +43,11 @@ type Step struct {
 
 // MessageOf returns the JSON form of a message.
 func MessageOf(m *delivery.Message) Message {
-	return Message{ReceiptBody: delivery.ReceiptOf(m, m.State), From: string(m.From), Created: stamp(m.Accepted)}
+	v := Message{ReceiptBody: delivery.ReceiptOf(m, m.State), From: string(m.From), Created: stamp(m.Accepted)}
+	if int(m.Root) < len(roots) {
+		v.Root = roots[m.Root]
+	}
+	return v
 }
 
 // Of returns the JSON form of a message and its trail.

@@ -71,6 +71,7 @@ func taken() delivery.Step {
 }
 
 var cases = map[string]*delivery.Message{
+	"answer":   answer(),
 	"accepted": open(message(number, delivery.Accepted, 0, "", 0)),
 	"pushed": message(number, delivery.Delivered, delivery.ViaPush, "", 80*ms,
 		step(ms, "S3", delivery.EventPushed, "pixel7", "", ""), step(81*ms, "S5", delivery.EventAcknowledged, "pixel7", "", "")),
@@ -99,6 +100,12 @@ var cases = map[string]*delivery.Message{
 	"expired":      message(number, delivery.Expired, 0, delivery.TimeRanOut, time.Hour, step(time.Hour, "", delivery.EventExpired, "", "", "")),
 	"sms_asked": sent(message(number, delivery.Submitted, delivery.ViaSMS, "", 300*ms,
 		append(unregistered(""), step(2*ms, "S4", delivery.EventNoWayBack, "", "", ""), taken())...), 2, cents),
+}
+
+func answer() *delivery.Message {
+	m := message("ann", delivery.Delivered, delivery.ViaPush, "", 80*ms, step(81*ms, "S5", delivery.EventAcknowledged, "pixel7", "", ""))
+	m.From, m.Root = number, delivery.RootMO
+	return m
 }
 
 func TestPictures(t *testing.T) {

@@ -129,8 +129,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// arrived prints what came.
-func (a *app) arrived(p *paho.Publish) error {
+func arrivalOf(p *paho.Publish) arrival {
 	m := arrival{Topic: p.Topic, Text: string(p.Payload), ID: property(p, "id"), Via: property(p, "via"), At: property(p, "at")}
 	levels := strings.Split(p.Topic, "/") // u/<me>/<kind>/<peer>/<id>
 	if len(levels) == 5 {
@@ -139,6 +138,12 @@ func (a *app) arrived(p *paho.Publish) error {
 	if !utf8.Valid(p.Payload) {
 		m.Text, m.Data = "", p.Payload
 	}
+	return m
+}
+
+// arrived prints what came.
+func (a *app) arrived(p *paho.Publish) error {
+	m := arrivalOf(p)
 	if a.json {
 		return a.object(m)
 	}
@@ -146,10 +151,7 @@ func (a *app) arrived(p *paho.Publish) error {
 	if m.Data != nil {
 		text = fmt.Sprintf("(%d bytes that are no text)", len(m.Data))
 	}
-	kind := ""
-	if len(levels) > 2 {
-		kind = levels[2]
-	}
+	kind := strings.Split(m.Topic+"//", "/")[2]
 	_, err := fmt.Fprintf(a.stdout, "%s\t%s\t%s\t%s\n", clock(m.At), kind, m.From, printable(text))
 	return err
 }
