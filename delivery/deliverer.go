@@ -186,9 +186,9 @@ func (d *deliverer) result(p *proposal, err error, now time.Time) {
 	switch {
 	case err == nil:
 		if m != nil {
-			d.e.stats.count(m, p.enters)
+			d.e.stats.count(m, p.fresh, p.enters)
 		}
-		if m != nil && m.Rev == 1 {
+		if m != nil && p.fresh {
 			d.accepted(m, now)
 		} else if m != nil {
 			d.advanced(m, now)
@@ -437,13 +437,17 @@ func (d *deliverer) act(r *ref, in intent, now time.Time, step func(m *Message) 
 		r.loading = true
 		d.e.load(r.id, func(m *Message, now time.Time) {
 			r.loading = false
-			if r.gone {
-				return
-			}
-			d.advanced(m, now)
-			if !r.gone {
+			switch {
+			case r.gone:
+			case m.Settled():
+				d.close(r, m, now)
+			default:
+				r.update(m)
 				r.m = m
 				d.consider(r, now)
+				if m.State != Accepted {
+					r.m = nil
+				}
 			}
 		})
 		return
@@ -473,7 +477,9 @@ func (d *deliverer) evidence(r *ref, now time.Time) Evidence {
 	}
 	if ev.Lost.IsZero() && !ev.Left {
 		if u, ok := d.e.cfg.Directory.User(l.user); ok {
-			ev.Lost = u.LastSeen
+			if ev.Lost = u.LastSeen; ev.Lost.IsZero() && len(u.Devices) > 0 {
+				ev.Lost = u.Registered
+			}
 		}
 	}
 	ev.Hold = d.brake.Hold(l.had, now)

@@ -322,7 +322,7 @@ func (e *Engine) maintain(ctx context.Context) {
 }
 
 // subscribed reports whether a user ever looked into an inbox, so that notices make sense.
-func (e *Engine) subscribed(user contacts.Address) bool { return e.cfg.Directory.Subscribed(user) }
+func (e *Engine) subscribed(user contacts.Address) bool { return e.cfg.Directory.Inbox(user) }
 
 // change is a next state with everything that is to be told of it.
 func (e *Engine) change(next *Message, fx Effects, now time.Time) Change {

@@ -14,7 +14,8 @@ type proposal struct {
 	from     sender
 	intent   intent     // of an advance: what to do again when somebody else advanced the message first
 	answer   chan error // of a caller that waits; has room for one
-	enters   bool       // the message enters a new state
+	fresh    bool       // the message is new
+	enters   bool       // it enters a new state
 	failed   string     // the gateway whose attempt came to nothing
 	bytes    int
 }
@@ -58,6 +59,7 @@ func newLane(store Store, o *origins, stats *Stats) *lane {
 func (l *lane) propose(p *proposal) bool {
 	p.bytes = expectedBytes
 	if m := p.change.Message; m != nil {
+		p.fresh = m.Rev == 0
 		p.bytes += len(m.Payload)
 	}
 	l.mu.Lock()

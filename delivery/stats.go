@@ -74,8 +74,8 @@ func (s *Stats) commit(d time.Duration, changes int) {
 }
 
 // count counts a message that was stored.
-func (s *Stats) count(m *Message, enters bool) {
-	if m.Rev == 1 {
+func (s *Stats) count(m *Message, fresh, enters bool) {
+	if fresh {
 		s.Accepted[m.Root].Add(1)
 	}
 	if enters && (m.State == Delivered || m.State == Failed || m.State == Expired) {
