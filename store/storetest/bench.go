@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func benchLetter(i int) *delivery.Message {
 }
 
 var (
-	payload           = string(make([]byte, 128))
+	payload           = strings.Repeat("The quick brown fox, 7f3a. ", 5)[:128]
 	sender, recipient = fifty("491511"), fifty("861380")
 )
 

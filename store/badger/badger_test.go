@@ -1,0 +1,99 @@
+package badger_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/store/badger"
+	"github.com/seed-7a41469f/godwit/store/storetest"
+)
+
+const (
+	ann contacts.Address = "4915112345678"
+	bob contacts.Address = "8613800138000"
+)
+
+func open(t testing.TB, dir string, opt badger.Options) *badger.Store {
+	t.Helper()
+	s, err := badger.Open(dir, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// copyDir copies a store as it lies on the disk at this moment, as kill -9 would leave it.
+func copyDir(t testing.TB, dir string) string {
+	t.Helper()
+	to := t.TempDir()
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func harness(t testing.TB) storetest.Harness {
+	var low atomic.Bool
+	opt := badger.Options{}.WithVolume(func() (free, total uint64) {
+		if low.Load() {
+			return 40 << 20, 1 << 40
+		}
+		return 1 << 39, 1 << 40
+	})
+	dir := t.TempDir()
+	s := open(t, dir, opt)
+	again := func(t testing.TB, dir string) storetest.Store {
+		s = open(t, dir, opt)
+		if err := s.Alarm(); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	return storetest.Harness{
+		Store: s,
+		Reopen: func(t testing.TB) storetest.Store {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return again(t, dir)
+		},
+		Crash: func(t testing.TB) storetest.Store { return again(t, copyDir(t, dir)) },
+		Full:  func(full bool) { low.Store(full); s.Measure() },
+	}
+}
+
+func TestStore(t *testing.T) { storetest.Run(t, harness) }
+
+func BenchmarkStore(b *testing.B) {
+	storetest.Bench(b, func(t testing.TB) storetest.Harness {
+		return storetest.Harness{Store: open(t, t.TempDir(), badger.Options{})}
+	})
+}
+
+func letter(text string) *delivery.Message {
+	now := time.Now()
+	return &delivery.Message{From: ann, To: bob, Root: delivery.RootTo, Payload: []byte(text), State: delivery.Accepted, Accepted: now, At: now, Due: now}
+}
+
+func commit(t testing.TB, s *badger.Store, changes ...delivery.Change) {
+	t.Helper()
+	if errs := s.Commit(context.Background(), changes); errs != nil {
+		t.Fatal(errs)
+	}
+}
+
+func file(t testing.TB, dir, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no %s in the store: %v", pattern, err)
+	}
+	return found[len(found)-1]
+}
