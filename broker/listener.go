@@ -234,9 +234,22 @@ type accepted struct {
 	l    *Listener
 	from string
 	in   atomic.Bool
+	last byte // octet read; the reading goroutine's
 }
 
 var _ hooks.Gate = (*accepted)(nil)
+
+// Read keeps the last octet, see LastOctet.
+func (c *accepted) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.last = b[n-1]
+	}
+	return n, err
+}
+
+// LastOctet returns the last octet that came: the hooks ask for it while a DISCONNECT is looked at, which mochi does not read to its end.
+func (c *accepted) LastOctet() byte { return c.last }
 
 // Write gives up after tcpWriteTimeout. The hooks write without waiting, past it.
 func (c *accepted) Write(b []byte) (int, error) {

@@ -62,8 +62,20 @@ func (h *Hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) 
 	case packets.Unsubscribe:
 		c.unsubscribed()
 	case packets.Disconnect:
-		c.leftClean = pk.ReasonCode == 0
+		c.leftClean = c.reason(&pk) == 0
 	}
+}
+
+// reason is the reason code of a DISCONNECT. mochi v2.7.9 does not read one that comes without a property length (MQTT 5 §3.14.2.1), but it was
+// the last octet that came; where that is not to be had the worse is assumed, a loss.
+func (c *conn) reason(pk *packets.Packet) byte {
+	if c.version < 5 || pk.FixedHeader.Remaining != 1 {
+		return pk.ReasonCode
+	}
+	if l, ok := c.Conn.(interface{ LastOctet() byte }); ok {
+		return l.LastOctet()
+	}
+	return packets.CodeDisconnectWillMessage.Code
 }
 
 // filters returns the inbox subscriptions that are in force.
