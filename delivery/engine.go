@@ -166,9 +166,6 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Directory returns the Directory of the Config.
-func (e *Engine) Directory() *contacts.Directory { return e.cfg.Directory }
-
 // Check returns what is wrong with the Config, naming the field.
 func (e *Engine) Check() error { return e.err }
 
