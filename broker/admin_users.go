@@ -95,6 +95,9 @@ func (a *admin) addUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := checkLabel(ask.Device); err != nil {
+		return err
+	}
 	if _, err := a.users.Add(r.Context(), address); err != nil {
 		return userProblem(address, err)
 	}
@@ -112,15 +115,22 @@ func (a *admin) issueToken(w http.ResponseWriter, r *http.Request) error {
 	if err := readBody(w, r, &ask); err != nil {
 		return err
 	}
+	if err := checkLabel(ask.Device); err != nil {
+		return err
+	}
 	return a.issue(w, r, address, ask.Device)
 }
 
 const maxLabel = 100
 
-func (a *admin) issue(w http.ResponseWriter, r *http.Request, address contacts.Address, device string) error {
+func checkLabel(device string) error {
 	if len(device) > maxLabel {
 		return badRequest("device: the label is longer than %d bytes", maxLabel)
 	}
+	return nil
+}
+
+func (a *admin) issue(w http.ResponseWriter, r *http.Request, address contacts.Address, device string) error {
 	token, id, err := a.users.IssueToken(r.Context(), address, device)
 	if err != nil {
 		return userProblem(address, err)

@@ -20,30 +20,34 @@ type doors struct {
 	socket            string       // path of admin's
 }
 
-func openDoors(cfg config.Config) (d *doors, err error) {
-	d = &doors{socket: cfg.Socket()}
-	defer func() {
-		if err != nil {
-			d.close()
-		}
-	}()
-	if d.mqtt, err = net.Listen("tcp", cfg.Listen.MQTT); err != nil {
-		return nil, fmt.Errorf("listen.mqtt: %w", err)
+func openDoors(cfg config.Config) (*doors, error) {
+	d := &doors{socket: cfg.Socket()}
+	if err := d.open(cfg.Listen); err != nil {
+		d.close()
+		return nil, err
 	}
-	if cfg.Listen.HTTP != "" {
-		if d.http, err = net.Listen("tcp", cfg.Listen.HTTP); err != nil {
-			return nil, fmt.Errorf("listen.http: %w", err)
+	return d, nil
+}
+
+func (d *doors) open(cfg config.Listen) (err error) {
+	if d.mqtt, err = net.Listen("tcp", cfg.MQTT); err != nil {
+		return fmt.Errorf("listen.mqtt: %w", err)
+	}
+	if cfg.HTTP != "" {
+		if d.http, err = net.Listen("tcp", cfg.HTTP); err != nil {
+			return fmt.Errorf("listen.http: %w", err)
 		}
 	}
-	switch {
-	case d.socket != "":
+	if d.socket != "" {
 		d.admin, err = listenUnix(d.socket)
-	case cfg.Listen.Admin != "":
-		if d.admin, err = net.Listen("tcp", cfg.Listen.Admin); err != nil {
-			err = fmt.Errorf("listen.admin: %w", err)
+		return err
+	}
+	if cfg.Admin != "" {
+		if d.admin, err = net.Listen("tcp", cfg.Admin); err != nil {
+			return fmt.Errorf("listen.admin: %w", err)
 		}
 	}
-	return d, err
+	return nil
 }
 
 // close closes what nobody has closed yet.

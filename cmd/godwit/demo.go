@@ -47,6 +47,7 @@ type demo struct {
 	network *console.Gateway
 	ask     *operator
 	ann, bo *phone
+	phones  []*phone // all that were switched on
 }
 
 func (a *app) demo(ctx context.Context, once bool) (err error) {
@@ -125,14 +126,13 @@ func (d *demo) play(ctx context.Context, once bool) (err error) {
 	}
 	server := "mqtt://" + where.MQTT
 	d.story.open(where)
+	defer d.switchOff()
 	if d.ann, err = d.switchOn(ctx, server, "Ann", numberAnn); err != nil {
 		return err
 	}
-	defer func() { d.ann.off() }()
 	if d.bo, err = d.switchOn(ctx, server, "Bo", numberBo); err != nil {
 		return err
 	}
-	defer func() { d.bo.off() }()
 	for i, p := range paths {
 		d.story.chapter(i+1, p.title, p.words)
 		if err := d.take(ctx, p); err != nil {
@@ -143,10 +143,10 @@ func (d *demo) play(ctx context.Context, once bool) (err error) {
 		d.story.end()
 		return nil
 	}
-	d.story.next(where, server)
 	if d.bo, err = d.switchOn(ctx, server, "Bo", numberBo); err != nil {
 		return err
 	}
+	d.story.next(where, server)
 	<-ctx.Done()
 	return context.Cause(ctx)
 }

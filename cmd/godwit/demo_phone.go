@@ -38,11 +38,14 @@ func (d *demo) switchOn(ctx context.Context, server, name string, number contact
 	if p.link, err = p.login.connect(ctx, strings.ToLower(name)+"s-phone", p.receive); err != nil {
 		return nil, err
 	}
-	if err := p.link.subscribe(ctx, delivery.Topic(number, "#")); err != nil {
+	d.phones = append(d.phones, p)
+	return p, p.link.subscribe(ctx, delivery.Topic(number, "#"))
+}
+
+func (d *demo) switchOff() {
+	for _, p := range d.phones {
 		p.off()
-		return nil, err
 	}
-	return p, nil
 }
 
 // receive runs before the acknowledgement, which leaves when it returns.

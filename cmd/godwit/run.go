@@ -85,15 +85,26 @@ func (a *app) root() *cobra.Command {
 		Example:       "  godwit demo\n  godwit serve --config godwit.yaml\n  GODWIT_USER=ann godwit send --wait 4917604069001 'Running late'",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRun: func(*cobra.Command, []string) {
-			a.started = true
-		},
 	}
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON: one object a line")
 	root.SetFlagErrorFunc(flagError)
 	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(a.demoCmd(), a.serveCmd(), a.checkCmd(), a.sendCmd(), a.listenCmd(), a.userCmd(), a.messagesCmd(), a.explainCmd(), a.healthCmd(), a.versionCmd())
+	a.markStart(root)
 	return root
+}
+
+// markStart notes when a command begins: until then every error is one of usage.
+func (a *app) markStart(cmd *cobra.Command) {
+	if do := cmd.RunE; do != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			a.started = true
+			return do(cmd, args)
+		}
+	}
+	for _, c := range cmd.Commands() {
+		a.markStart(c)
+	}
 }
 
 // flagError adds what was meant.

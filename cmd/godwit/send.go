@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/spf13/cobra"
 
+	"github.com/seed-7a41469f/godwit/config"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 )
@@ -74,9 +77,30 @@ func (o *order) complete(stdin io.Reader, args []string) (err error) {
 	if o.expires < 0 || o.expires != 0 && o.expires < time.Second {
 		return usage("--expires %v: the shortest is 1s", o.expires)
 	}
+	if err := o.properties(); err != nil {
+		return err
+	}
 	if o.wait && o.receipts != "" {
 		return usage("--receipts goes without --wait, which asks for all of them")
 	}
+	return nil
+}
+
+// properties checks the values of the user properties.
+func (o *order) properties() error {
+	for _, p := range []struct{ flag, value, allowed string }{{"sms", o.sms, "auto, never, only"}, {"receipts", o.receipts, "none, final, all"}} {
+		if p.value != "" && !slices.Contains(strings.Split(p.allowed, ", "), p.value) {
+			return usage("--%s %q is none of %s", p.flag, p.value, p.allowed)
+		}
+	}
+	if o.after == "" {
+		return nil
+	}
+	d, err := config.ParseDuration(o.after)
+	if err != nil {
+		return usage("--after: %q %w", o.after, err)
+	}
+	o.after = d.Std().String()
 	return nil
 }
 
