@@ -37,10 +37,10 @@ type lane struct {
 
 	started    time.Time // of the latest commit
 	complained time.Time
-	last    int       // how many changes it had
-	batch   []*proposal
-	changes []Change
-	results []result
+	last       int // how many changes it had
+	batch      []*proposal
+	changes    []Change
+	results    []result
 }
 
 // A result says what became of a proposal.
