@@ -24,6 +24,8 @@ const (
 	stopRound       = 50 * time.Millisecond
 	stopAtLatest    = 10 * time.Second
 	sweepEvery      = time.Minute
+	stormSize       = 1000 // connections
+	tidyAfter       = 500 * time.Millisecond
 	connectTimeout  = 10 * time.Second
 )
 
@@ -50,6 +52,8 @@ type Listener struct {
 	conns map[*accepted]struct{}
 	from  addresses
 	swept time.Time
+	storm int         // connections since the memory was tidied up
+	tidy  *time.Timer // does it, once the storm is over
 }
 
 var _ listeners.Listener = (*Listener)(nil)
@@ -69,6 +73,8 @@ func (l *Listener) Stats() *ListenerStats { return &l.stats }
 func (l *Listener) Init(log *slog.Logger) error {
 	l.log, l.done = log, make(chan struct{})
 	l.conns, l.from = map[*accepted]struct{}{}, addresses{}
+	l.tidy = time.AfterFunc(time.Hour, l.tidied)
+	l.tidy.Stop()
 	l.ConnectTimeout = cmp.Or(l.ConnectTimeout, connectTimeout)
 	l.Connections = cmp.Or(l.Connections, 100_000)
 	l.PerAddress = cmp.Or(l.PerAddress, 1000)
@@ -153,7 +159,27 @@ func (l *Listener) admit(c *accepted) bool {
 	}
 	l.conns[c] = struct{}{}
 	l.work.Add(1)
+	l.tidyUp()
 	return true
+}
+
+// tidyUp gives back, a moment after many clients have connected at once, the memory that only their coming took: large stacks and garbage.
+// Called with mu held.
+func (l *Listener) tidyUp() {
+	if l.storm++; l.storm < stormSize {
+		return
+	}
+	l.storm = stormSize
+	l.tidy.Reset(tidyAfter)
+}
+
+func (l *Listener) tidied() {
+	l.mu.Lock()
+	l.storm = 0
+	l.mu.Unlock()
+	if !l.closing() {
+		debug.FreeOSMemory()
+	}
 }
 
 func (l *Listener) serve(c *accepted, establish listeners.EstablishFn) {
@@ -199,6 +225,7 @@ func (l *Listener) closing() bool {
 func (l *Listener) Close(closeClients listeners.CloseFn) {
 	l.stop.Do(func() {
 		close(l.done)
+		l.tidy.Stop()
 		_ = l.Net.Close()
 		gone := make(chan struct{})
 		go func() { l.work.Wait(); close(gone) }()

@@ -14,7 +14,7 @@ const (
 	writesPending   = 64 // of what mochi routes on open topics; the queue is allocated for every client
 	inflight        = 1024
 	topicAliases    = 16
-	readBuffer      = 2048 // octets a client
+	readBuffer      = 512 // octets a client: idle connections are many, and a longer packet is read past the buffer
 	writeBuffer     = 512
 	sysInterval     = 60 // seconds
 	oldestProtocol  = 3  // MQTT 3.1

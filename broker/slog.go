@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mochi-mqtt/server/v2"
 	"github.com/rs/zerolog"
 
 	"github.com/seed-7a41469f/godwit/contacts"
@@ -43,7 +44,12 @@ func (h *logHandler) Enabled(_ context.Context, l slog.Level) bool {
 }
 
 // Handle implements slog.Handler.
-func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
+func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == mqtt.ErrMinimumKeepalive.Error() { // mochi's opinion of a client's choice, at every CONNECT
+		if r.Level = slog.LevelDebug; !h.Enabled(ctx, r.Level) {
+			return nil
+		}
+	}
 	e := h.to.WithLevel(logLevel(r.Level))
 	for _, a := range h.attrs {
 		logAttr(e, "", a)

@@ -72,7 +72,8 @@ func (d *Directory) IssueToken(ctx context.Context, a Address, device string) (t
 	return token, t.ID, nil
 }
 
-// RevokeToken revokes a token of a user by its id, all of them when id is empty. ErrNoUser, ErrNoToken.
+// RevokeToken revokes a token of a user by its id, all of them when id is empty. ErrNoUser, ErrNoToken. After an error of the Table the
+// token is still good, but may be found revoked at the next Open; the same goes for Remove and all tokens of the user.
 func (d *Directory) RevokeToken(ctx context.Context, a Address, id string) error {
 	return d.change(ctx, a, existing(func(dr *draft) error {
 		keep := slices.DeleteFunc(slices.Clone(dr.Tokens), func(t Token) bool { return id == "" || t.ID == id })

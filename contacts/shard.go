@@ -73,6 +73,11 @@ func (m *memory) owner(id tokenID) (a Address, ok bool) {
 	return a, ok
 }
 
+func (m *memory) revoked(t Token) bool {
+	a, ok := m.owner(idOf(t.Hash))
+	return ok && a == ""
+}
+
 func (m *memory) setOwner(id tokenID, a Address) {
 	s := &m.shards[id%shardCount]
 	s.mu.Lock()
@@ -81,7 +86,7 @@ func (m *memory) setOwner(id tokenID, a Address) {
 }
 
 // apply puts a written row into memory: revoked tokens are refused before the user changes, new ones known after.
-func (m *memory) apply(r *row, rev uint64, now time.Time) {
+func (m *memory) apply(r *row, now time.Time) {
 	for i := range r.revoke {
 		m.setOwner(idOf(r.revoke[i].Hash), "")
 	}
@@ -91,7 +96,7 @@ func (m *memory) apply(r *row, rev uint64, now time.Time) {
 		return
 	}
 	u := must(r.body)
-	if s.put(r, &u, rev, now) {
+	if s.put(r, &u, now) {
 		ring(m.changed)
 	}
 	for i := range u.Tokens {
@@ -108,7 +113,7 @@ func (s *shard) remove(a Address) {
 }
 
 // put reports whether the user is dirty: not in memory as it was written.
-func (s *shard) put(r *row, u *User, rev uint64, now time.Time) bool {
+func (s *shard) put(r *row, u *User, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cur := *u
@@ -119,7 +124,7 @@ func (s *shard) put(r *row, u *User, rev uint64, now time.Time) bool {
 	}
 	settle(u, &cur, s.online[r.user], now)
 	body := encode(u)
-	s.users[r.user] = account{rev: rev, body: body}
+	s.users[r.user] = account{rev: r.rev, body: body}
 	if body == r.body {
 		delete(s.dirty, r.user)
 		return false

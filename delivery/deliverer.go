@@ -279,7 +279,7 @@ func (d *deliverer) openRef(l *line, m *Message) *ref {
 	if m.Settled() {
 		return nil
 	}
-	r := &ref{id: m.ID, line: l, size: uint32(len(m.Payload) + len(m.From) + len(m.To))}
+	r := &ref{id: m.ID, from: m.From, line: l, size: uint32(len(m.Payload) + len(m.From) + len(m.To))}
 	d.open[m.ID] = r
 	l.link(r)
 	d.e.stats.Open.Add(1)
@@ -289,7 +289,32 @@ func (d *deliverer) openRef(l *line, m *Message) *ref {
 
 func (r *ref) update(m *Message) {
 	r.q, r.due = m.Question(), m.Due
-	r.released = m.State == Accepted && m.SMS != nil && m.SMS.Claims > 0
+	r.queue(m.State == Accepted && m.SMS != nil && m.SMS.Claims > 0, r.behind)
+}
+
+// queue notes whether an SMS that is due must wait, for its next attempt or behind another.
+func (r *ref) queue(released, behind bool) {
+	was, is := r.released || r.behind, released || behind
+	r.released, r.behind = released, behind
+	switch {
+	case is && !was:
+		r.line.queued++
+	case was && !is:
+		r.line.queued--
+	}
+}
+
+// ahead returns an earlier message of the same sender whose SMS must wait: what comes later must not overtake it.
+func (r *ref) ahead() *ref {
+	if r.line.queued == 0 {
+		return nil
+	}
+	for p := r.prev; p != nil; p = p.prev {
+		if (p.released || p.behind) && !p.wanted && p.from == r.from {
+			return p
+		}
+	}
+	return nil
 }
 
 // advanced takes a message that is now as m says.
@@ -339,6 +364,7 @@ func (d *deliverer) close(r *ref, m *Message, now time.Time) {
 	if r.entry != nil {
 		r.entry.Message = m
 	}
+	r.queue(false, false)
 	l := r.line
 	if len(l.sessions) > 1 && m.State == Delivered {
 		for _, s := range l.sessions {
@@ -381,6 +407,9 @@ func (d *deliverer) consider(r *ref, now time.Time) {
 	}
 	ev := d.evidence(r, now)
 	ans := Decide(r.q, ev, now, d.rules)
+	if ans.Do != GoSMS {
+		r.queue(r.released, false)
+	}
 	if ans.Do != GoSMS && r.wanted {
 		r.wanted = false
 		d.e.drop(r.id)
@@ -422,6 +451,16 @@ func (d *deliverer) goSMS(r *ref, registered bool, now time.Time) {
 		d.scheduleRef(r, r.due)
 		return
 	}
+	if first := r.ahead(); first != nil {
+		at := now
+		if first.fire.After(at) {
+			at = first.fire
+		}
+		r.queue(r.released, true)
+		d.scheduleRef(r, at.Add(time.Millisecond))
+		return
+	}
+	r.queue(r.released, false)
 	d.act(r, intent{kind: intentLook}, now, func(m *Message) (*Message, Effects) {
 		next, fx := m.Fallback(registered, now, d.rules)
 		if next == nil && fx.Want {
@@ -434,8 +473,8 @@ func (d *deliverer) goSMS(r *ref, registered bool, now time.Time) {
 
 func (d *deliverer) want(r *ref, m *Message) {
 	r.wanted = true
-	prio := sms.Fresh
-	if m.SMS != nil {
+	prio := sms.Fresh // also when nothing was sent so far: the order of a sender's messages must survive an outage
+	if m.SMS != nil && m.SMS.Attempts > 0 {
 		prio = sms.Retry
 	}
 	d.e.want(m, prio, r.tried)

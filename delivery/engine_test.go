@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -625,6 +626,34 @@ func TestGatewayErrors(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestOrderSurvivesAnOutageOfTheGateway(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		var down atomic.Bool
+		down.Store(true)
+		w.gateway.fail = func(sms.MT) error {
+			if down.Load() {
+				return &sms.Error{Class: sms.NotSent, Text: "connection refused"}
+			}
+			return nil
+		}
+		for _, text := range []string{"one", "two", "three"} {
+			w.send(&delivery.Message{From: ann, To: eve, Payload: []byte(text)})
+			w.pass(7 * time.Second)
+		}
+		down.Store(false)
+		w.pass(10 * time.Minute)
+		var got []string
+		for _, mt := range w.gateway.sent {
+			if m := w.state(delivery.ID(mt.Ref)); m.State == delivery.Submitted && (len(got) == 0 || got[len(got)-1] != mt.Text) {
+				got = append(got, mt.Text)
+			}
+		}
+		if want := "one,two,three"; strings.Join(got[len(got)-3:], ",") != want {
+			t.Fatalf("submitted %v, want %s", got, want)
+		}
+	})
 }
 
 func TestReportBeforeTheAnswer(t *testing.T) {

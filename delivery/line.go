@@ -19,6 +19,7 @@ type line struct {
 	tailBytes int
 	newest    Position // of what was committed to this inbox since the line began
 
+	queued   int      // open messages whose SMS is due and must wait: later ones of the same sender wait for them
 	seen     Position // acknowledged by some device
 	seenKept Position // in the store
 	lost     time.Time
@@ -88,6 +89,7 @@ type flight struct {
 // A ref is an open message, as far as decisions need it.
 type ref struct {
 	id         ID
+	from       contacts.Address
 	line       *line
 	prev, next *ref
 	q          Question
@@ -102,6 +104,7 @@ type ref struct {
 	wanted     bool
 	held       bool
 	released   bool     // a claim was: due is when the next attempt may be
+	behind     bool     // an earlier message of the same sender goes first
 	cause      Reason   // why it becomes an SMS
 	tried      []string // gateways, in this round
 	told       bool     // that it is pushing

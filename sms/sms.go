@@ -127,13 +127,13 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s (%s)", e.Class, e.Text, e.Code)
 }
 
-// ClassOf returns the class of a gateway's error; anything that is no *Error is Unknown, nil is 0.
+// ClassOf returns the class of a gateway's error; anything that is no *Error with a class is Unknown, nil is 0.
 func ClassOf(err error) Class {
 	if err == nil {
 		return 0
 	}
 	var e *Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e.Class >= NotSent && e.Class <= Unknown {
 		return e.Class
 	}
 	return Unknown

@@ -210,7 +210,10 @@ func TestFaults(t *testing.T) {
 func TestDLRBeforeTheAnswer(t *testing.T) {
 	srv, g, s := network(t)
 	srv.Next(-1, smstest.Fault{DLR: smstest.Early})
-	for n := range byte(5) {
+	for n := range byte(3) {
+		s.mu.Lock()
+		s.refusals = 2 // so that the report takes longer than an answer would
+		s.mu.Unlock()
 		out := g.Submit(t.Context(), mt(t, n, "hello"))
 		if got := s.states(out[0].ID); !slices.Equal(got, []sms.DLRState{sms.DeliveredSMS}) {
 			t.Fatalf("when %s was answered it had the reports %v", out[0].ID, got)

@@ -120,7 +120,7 @@ func (s *Store) scanPart(ctx context.Context, version uint64, part int, since ti
 			continue
 		}
 		err := it.Item().Value(func(val []byte) error {
-			m, _, err := parseMessage(val)
+			m, _, err := parseMessage(messageID(it.Item().Key()), val)
 			batch = append(batch, m)
 			return err
 		})
