@@ -41,6 +41,7 @@ type Listener struct {
 	PerAddress     int            // from one network address that have not logged in, at most; 1,000
 	FailedLogins   int            // a second from one network address, above which its connections are refused; 100
 	Died           func(net.Conn) // is told of a connection that a panic has ended; hooks.Hook.Died
+	Goodbye        func()         // ends mochi's clients when it closes; nil: as mochi does it, which can deadlock (clients.go:95 takes a read lock twice)
 
 	log   *slog.Logger
 	stats ListenerStats
@@ -229,10 +230,14 @@ func (l *Listener) Close(closeClients listeners.CloseFn) {
 		_ = l.Net.Close()
 		gone := make(chan struct{})
 		go func() { l.work.Wait(); close(gone) }()
+		goodbye := l.Goodbye
+		if goodbye == nil {
+			goodbye = func() { closeClients(l.ID()) }
+		}
 		deadline := time.After(stopAtLatest)
 		for {
 			l.closeThose(func(c *accepted) bool { return !c.in.Load() })
-			closeClients(l.ID()) // in rounds: a client may be between its login and mochi's list
+			goodbye() // in rounds: a client may be between its login and mochi's list
 			select {
 			case <-gone:
 				return

@@ -11,7 +11,7 @@ import (
 
 // later are keys of the documented configuration that this version does not have yet.
 var later = []string{
-	"auth.jwt", "cluster", "contacts", "limits.caps", "listen.behind_proxy", "listen.mqtts", "listen.proxy_protocol", "listen.tls",
+	"auth.jwt", "cluster", "contacts", "listen.behind_proxy", "listen.mqtts", "listen.proxy_protocol", "listen.tls",
 	"registration.code_ttl", "sms.allow", "sms.budget", "sms.caps", "sms.deny", "sms.price", "sms.reply_quiet", "sms.reply_window",
 	"sms.routes", "sms.stop_words", "topics",
 }
