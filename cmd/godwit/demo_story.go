@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -49,11 +51,11 @@ func (s *story) next(where broker.Addresses, server string) {
 	s.tell(`
 The broker stays up, Bo's phone is back, and what the phones and the SMS network get is shown here. Try in another terminal:
 
-   godwit send   --server %[1]s --user %[2]s --wait %[3]s 'Hello Bo'
-   godwit send   --server %[1]s --user boiler --wait %[4]s 'Cellar is at 4 degrees'
-   godwit listen --server %[1]s --user %[2]s
-   godwit messages --admin %[5]s
-   godwit explain  --admin %[5]s ID
+   %[9]s send --server %[1]s --user %[2]s --wait %[3]s 'Hello Bo'
+   %[9]s send --server %[1]s --user boiler --wait %[4]s 'Cellar is at 4 degrees'
+   %[9]s listen --server %[1]s --user %[2]s
+   %[9]s messages --admin %[5]s
+   %[9]s explain --admin %[5]s ID
 
    mosquitto_pub -h %[6]s -p %[7]s -u boiler -q 1 -t to/%[3]s -m 'Hello from mosquitto'
    mosquitto_sub -h %[6]s -p %[7]s -u dan -q 1 -t 'u/dan/#' -v
@@ -61,7 +63,19 @@ The broker stays up, Bo's phone is back, and what the phones and the SMS network
 
 Ctrl-C ends it, and leaves nothing behind.
 
-`, server, numberAnn, numberBo, numberCleo, where.Admin, host, port, where.HTTP)
+`, server, numberAnn, numberBo, numberCleo, where.Admin, host, port, where.HTTP, program())
+}
+
+// program is how this one is called in another terminal.
+func program() string {
+	if _, err := exec.LookPath("godwit"); err == nil {
+		return "godwit"
+	}
+	path, err := os.Executable()
+	if err != nil || strings.Contains(path, "go-build") { // go run keeps it only while it runs
+		return "go run ./cmd/godwit"
+	}
+	return path
 }
 
 // show draws the path that a message took, as the operator's API tells it.

@@ -121,21 +121,21 @@ func dial(ctx context.Context, server string) (net.Conn, error) {
 	if err != nil || u.Host == "" {
 		return nil, usage("--server %q is not a URL such as %s", server, defaultServer)
 	}
-	host := u.Host
 	var d interface {
 		DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	}
+	port := "1883"
 	switch u.Scheme {
 	case "mqtt":
-		d, host = &net.Dialer{}, withPort(u, "1883")
+		d = &net.Dialer{}
 	case "mqtts":
-		d, host = &tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12}}, withPort(u, "8883")
+		d, port = &tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12}}, "8883"
 	case "ws", "wss":
 		return nil, usage("--server %s: WebSocket is not in this version of godwit; use mqtt:// or mqtts://", server)
 	default:
 		return nil, usage("--server %s: the scheme is none of mqtt, mqtts", server)
 	}
-	conn, err := d.DialContext(ctx, "tcp", host)
+	conn, err := d.DialContext(ctx, "tcp", withPort(u, port))
 	if err != nil {
 		return nil, unreachable("%s: %w", server, err)
 	}

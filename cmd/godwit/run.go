@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -153,6 +152,3 @@ func env(flag, variable string) string {
 	}
 	return os.Getenv(variable)
 }
-
-// local is the time as people here read it.
-func local(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
