@@ -68,3 +68,18 @@ func leftovers(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
+
+// Ctrl-C at any moment ends it cleanly.
+func TestDemoInterrupted(t *testing.T) {
+	for _, moment := range []string{"Godwit demo", "1  Pushed", "SMS network  ✉", "3  No answer", "4  Offline"} {
+		t.Run(moment, func(t *testing.T) {
+			t.Setenv("TMPDIR", shortTemp(t))
+			demo := inBackground(t, "demo")
+			demo.out.line(t, moment)
+			if r := demo.interrupt(); r.exit != 0 || r.err != "" {
+				t.Errorf("it ends with %d: %s", r.exit, r.err)
+			}
+			leftovers(t)
+		})
+	}
+}
