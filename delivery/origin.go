@@ -15,7 +15,6 @@ type origins struct {
 	mu      sync.Mutex
 	devices map[uint64]*ring
 	fresh   []*origin // of the group that is being written
-	swept   time.Time
 }
 
 const (

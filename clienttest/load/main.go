@@ -55,7 +55,15 @@ func newCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.AddCommand(newPairs(t), newRate(t), newIdle(t), newStorm(t), newOffline(t), newCompare(), newMochi())
 	for _, cmd := range root.Commands() {
-		cmd.Args = cobra.NoArgs
+		cmd.Args = noArgs
 	}
+	root.AddCommand(newKill())
 	return root
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%w: %s takes no argument, but %q was given", errUsage, cmd.CommandPath(), args[0])
+	}
+	return nil
 }

@@ -166,7 +166,7 @@ func (p *pairs) finish(err error) error {
 
 func (p *pairs) tally() (t Tally) {
 	for i, s := range p.senders {
-		t.add(tally(s, p.receivers[i]))
+		t.Add(tally(s, p.receivers[i]))
 	}
 	return t
 }

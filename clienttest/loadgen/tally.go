@@ -23,7 +23,8 @@ type Tally struct {
 	Foreign    uint64 `json:"foreign"`    // of another run
 }
 
-func (t *Tally) add(o Tally) {
+// Add adds what another run counted.
+func (t *Tally) Add(o Tally) {
 	t.Sent += o.Sent
 	t.Acked += o.Acked
 	t.Received += o.Received

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/store/badger"
@@ -96,4 +98,35 @@ func file(t testing.TB, dir, pattern string) string {
 		t.Fatalf("no %s in the store: %v", pattern, err)
 	}
 	return found[len(found)-1]
+}
+
+// Positions go on from the last one that was used, even when the clock says less.
+func TestPositionsAfterTheClockWentBack(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, badger.Options{})
+	m := letter("x")
+	commit(t, s, delivery.Change{Message: m})
+	s.Ahead(24 * time.Hour)
+	commit(t, s, delivery.Change{Message: m}) // a group without a new message
+	last := delivery.Position(m.Rev)
+	for range 2 {
+		s = open(t, copyDir(t, dir), badger.Options{})
+		next := letter("y")
+		told := []delivery.Entry{{User: ann, Kind: delivery.Receipt}}
+		commit(t, s, delivery.Change{Message: next, Entries: told}) // one with
+		if next.Stands <= last {
+			t.Fatalf("%d follows %d", next.Stands, last)
+		}
+		dir, last = s.Dir(), told[0].Position
+	}
+}
+
+func TestCloseLeavesNoGoroutine(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	s := open(t, t.TempDir(), badger.Options{})
+	commit(t, s, delivery.Change{Message: letter("x")})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	goleak.VerifyNone(t, before)
 }

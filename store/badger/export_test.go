@@ -36,6 +36,16 @@ func (s *Store) Measure() {
 	s.unlock()
 }
 
+// Ahead makes the next position one that far ahead of the clock, as after the clock was put back.
+func (s *Store) Ahead(d time.Duration) {
+	<-s.turn
+	s.last = s.last.After(time.Now().Add(d))
+	s.unlock()
+}
+
+// Dir returns where the store lies.
+func (s *Store) Dir() string { return s.space.dir }
+
 // MessageRecord returns the record of a message.
 func MessageRecord(m *delivery.Message) []byte { return appendMessage(nil, m, 0) }
 

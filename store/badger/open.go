@@ -20,7 +20,7 @@ const (
 	indexCache  = 32 << 20 // 0 would be unbounded
 	memTables   = 3
 	compactors  = 2
-	sstableSize = 8 << 20
+	sstableSize = 2 << 20
 	baseLevel   = 64 << 20 // one level fewer to write everything through than with badger's 10 MiB
 )
 

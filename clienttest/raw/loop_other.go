@@ -1,5 +1,0 @@
-//go:build !unix
-
-package raw
-
-func (c *Conn) loopRaw(func(Frame) error) (bool, error) { return false, nil }
