@@ -203,6 +203,9 @@ func (d *deliverer) result(p *proposal, err error, now time.Time) {
 		} else if m != nil {
 			d.advanced(m, now)
 			d.failover(m, p.failed, now)
+			if p.intent.kind == intentAck {
+				d.acknowledgementStored(m.To, m.ID)
+			}
 		}
 		for i := range p.change.Entries {
 			d.entry(&p.change.Entries[i], m, now)
@@ -214,6 +217,15 @@ func (d *deliverer) result(p *proposal, err error, now time.Time) {
 		}
 		if p.intent.kind != intentNone {
 			d.again(m.ID, p.intent)
+		}
+	}
+}
+
+// acknowledgementStored lets the places of a user's devices pass a message.
+func (d *deliverer) acknowledgementStored(user contacts.Address, id ID) {
+	if l := d.lines[user]; l != nil {
+		for _, s := range l.sessions {
+			s.stored(id)
 		}
 	}
 }
@@ -241,6 +253,7 @@ func (d *deliverer) again(id ID, in intent) {
 				d.propose(next, fx, in, now)
 				return
 			}
+			d.acknowledgementStored(m.To, id)
 		}
 		d.advanced(m, now)
 	})

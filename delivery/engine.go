@@ -276,6 +276,7 @@ func (e *Engine) recover() {
 		}
 	}
 	hand()
+	e.origins.complete()
 	done := make(chan struct{})
 	e.dlv.call(func(time.Time) {
 		e.dlv.recovering, e.dlv.settled = false, nil
