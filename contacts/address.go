@@ -25,16 +25,16 @@ const (
 
 // ParseNumber accepts the canonical form only (ITU-T E.164 §6).
 func ParseNumber(s string) (Number, error) {
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return "", fmt.Errorf("%w: byte %d of a number is not an ASCII digit; write it as 4915112345678, without +, 00 or spaces", ErrAddress, i+1)
+		}
+	}
 	if len(s) < minDigits || len(s) > maxDigits {
-		return "", fmt.Errorf("%w: a number has %d to %d digits, this has %d characters", ErrAddress, minDigits, maxDigits, len(s))
+		return "", fmt.Errorf("%w: a number has %d to %d digits, this has %d", ErrAddress, minDigits, maxDigits, len(s))
 	}
 	if s[0] == '0' {
 		return "", fmt.Errorf("%w: a number starts with its country code, not with 0", ErrAddress)
-	}
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return "", fmt.Errorf("%w: character %d of a number is not an ASCII digit", ErrAddress, i+1)
-		}
 	}
 	return Number(s), nil
 }
@@ -44,12 +44,12 @@ func ParseName(s string) (Name, error) {
 	if s == "" || len(s) > maxName {
 		return "", fmt.Errorf("%w: a name has 1 to %d characters, this has %d", ErrAddress, maxName, len(s))
 	}
-	if s[0] < 'a' || s[0] > 'z' {
+	if !isLower(s[0]) {
 		return "", fmt.Errorf("%w: a name starts with a letter a-z", ErrAddress)
 	}
 	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
-			return "", fmt.Errorf("%w: character %d of a name is none of a-z 0-9 . _ -", ErrAddress, i+1)
+		if c := s[i]; !isLower(c) && !isDigit(c) && c != '.' && c != '_' && c != '-' {
+			return "", fmt.Errorf("%w: byte %d of a name is none of a-z 0-9 . _ -", ErrAddress, i+1)
 		}
 	}
 	return Name(s), nil
@@ -57,17 +57,23 @@ func ParseName(s string) (Name, error) {
 
 // ParseAddress accepts a canonical Number or a Name.
 func ParseAddress(s string) (Address, error) {
-	if s != "" && s[0] >= '0' && s[0] <= '9' {
+	switch {
+	case s != "" && isDigit(s[0]):
 		n, err := ParseNumber(s)
 		return Address(n), err
+	case s != "" && isLower(s[0]):
+		n, err := ParseName(s)
+		return Address(n), err
 	}
-	n, err := ParseName(s)
-	return Address(n), err
+	return "", fmt.Errorf("%w: it is a number such as 4915112345678, without + and spaces, or a name that starts with a letter a-z", ErrAddress)
 }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+func isLower(c byte) bool { return c >= 'a' && c <= 'z' }
 
 // Number returns the number that a is; false when a is a name.
 func (a Address) Number() (Number, bool) {
-	if a == "" || a[0] < '0' || a[0] > '9' {
+	if a == "" || !isDigit(a[0]) {
 		return "", false
 	}
 	return Number(a), true

@@ -3,6 +3,8 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,12 +18,21 @@ type Config struct {
 	Store     Store               // required
 	Directory *contacts.Directory // required
 	SMS       sms.Gateway         // nil: no SMS is possible (gateway_down)
+	Gateways  []sms.Gateway       // more of them, tried in their order after SMS
 	Ledger    sms.Ledger          // nil: Store, when it is one
 	Log       zerolog.Logger
 
-	Originator  string            // own number (or a name of up to 11 characters) that SMS are sent from
+	Originator  string            // own number, or a name of up to 11 characters, that SMS are sent from; empty: the first of Numbers, else "godwit"
 	Numbers     []contacts.Number // our own numbers, to which answers come
+	Template    string            // of an SMS; "{{.From}}: {{.Text}}"
 	MaxSegments int               // 6
+	Validity    time.Duration     // 24 h
+	Retry       Retry
+	Unknown     Unknown
+	Response    time.Duration // how long a gateway may take to answer, 10 s
+	DLRTimeout  time.Duration // 48 h
+	ReplyWindow time.Duration // how long an answer finds its conversation, 72 h
+	ReplyQuiet  time.Duration // how long a pair of numbers must be quiet before another conversation takes it, 1 h
 
 	AckTimeout   time.Duration // 15 s
 	AfterMax     time.Duration // 10 min
@@ -35,129 +46,363 @@ type Config struct {
 	Notices      int           // 1,000
 }
 
-// An Engine carries the decisions out.
-type Engine struct{ cfg Config }
+// Retry is how attempts at an SMS are repeated that ended without one.
+type Retry struct {
+	Tries  int           // 6
+	First  time.Duration // 5 s
+	Factor float64       // 2
+	Max    time.Duration // 10 min
+}
+
+// Unknown is what happens to an SMS of which it is not known whether the gateway has it.
+type Unknown struct {
+	Hold   time.Duration // for a DLR, 2 min
+	Resend bool          // afterwards; false: it fails
+}
+
+const day = 24 * time.Hour
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+func (c Config) withDefaults() Config {
+	if c.Ledger == nil {
+		c.Ledger, _ = c.Store.(sms.Ledger)
+	}
+	if c.Originator == "" && len(c.Numbers) > 0 {
+		c.Originator = string(c.Numbers[0])
+	}
+	orDefault(&c.Originator, "godwit")
+	orDefault(&c.Template, "{{.From}}: {{.Text}}")
+	orDefault(&c.MaxSegments, 6)
+	orDefault(&c.Validity, day)
+	orDefault(&c.Retry.Tries, 6)
+	orDefault(&c.Retry.First, 5*time.Second)
+	orDefault(&c.Retry.Factor, 2)
+	orDefault(&c.Retry.Max, 10*time.Minute)
+	orDefault(&c.Unknown.Hold, 2*time.Minute)
+	orDefault(&c.Response, 10*time.Second)
+	orDefault(&c.DLRTimeout, 48*time.Hour)
+	orDefault(&c.ReplyWindow, 72*time.Hour)
+	orDefault(&c.ReplyQuiet, time.Hour)
+	orDefault(&c.AckTimeout, 15*time.Second)
+	orDefault(&c.AfterMax, 10*time.Minute)
+	orDefault(&c.OfflineGrace, 10*time.Second)
+	orDefault(&c.RestartGrace, time.Minute)
+	orDefault(&c.StormHold, 2*time.Minute)
+	orDefault(&c.Window, 32)
+	orDefault(&c.Inbox, 10_000)
+	orDefault(&c.InboxAge, 30*day)
+	orDefault(&c.History, 30*day)
+	orDefault(&c.Notices, 1000)
+	return c
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Store == nil:
+		return errors.New("delivery: Config.Store is missing")
+	case c.Directory == nil:
+		return errors.New("delivery: Config.Directory is missing")
+	case c.SMS != nil && c.Ledger == nil:
+		return errors.New("delivery: Config.Ledger is missing, and the Store is none")
+	case c.Window < 1 || c.Window > firstSlot/2:
+		return fmt.Errorf("delivery: Config.Window is %d, 1 to %d are allowed", c.Window, firstSlot/2)
+	case c.Retry.Factor < 1:
+		return fmt.Errorf("delivery: Config.Retry.Factor is %v, at least 1 is allowed", c.Retry.Factor)
+	}
+	return nil
+}
+
+// An Engine carries the decisions out: it stores what comes in, pushes it, and lets it go out as an SMS when the decision says so.
+type Engine struct {
+	cfg      Config
+	err      error
+	rules    Rules
+	log      zerolog.Logger
+	stats    *Stats
+	inboxes  *inboxes
+	origins  *origins
+	lane     *lane
+	dlv      *deliverer
+	readers  *pool
+	gateways []sms.Gateway
+	dispatch *sms.Dispatcher
+	mos      *recentMOs
+
+	ctx       context.Context // of reads; ends with Run
+	cancel    context.CancelFunc
+	recovered chan struct{}
+	running   sync.Once
+}
 
 // New returns an Engine that does nothing until Run. What is wrong with cfg is told by Run, and by Check at once.
-func New(cfg Config) *Engine { return &Engine{cfg: cfg} }
+func New(cfg Config) *Engine {
+	cfg = cfg.withDefaults()
+	e := &Engine{cfg: cfg, err: cfg.check(), log: cfg.Log, stats: newStats(), inboxes: newInboxes(), origins: newOrigins(), recovered: make(chan struct{}), mos: newRecentMOs()}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	if cfg.SMS != nil {
+		e.gateways = append([]sms.Gateway{cfg.SMS}, cfg.Gateways...)
+	}
+	text, err := newTemplate(cfg.Template)
+	e.err = errors.Join(e.err, err)
+	e.rules = Rules{
+		AckTimeout: cfg.AckTimeout, OfflineGrace: cfg.OfflineGrace, MaxSegments: cfg.MaxSegments, NoGateway: len(e.gateways) == 0, Tries: cfg.Retry.Tries,
+		RetryFirst: cfg.Retry.First, RetryFactor: cfg.Retry.Factor, RetryMax: cfg.Retry.Max, UnknownHold: cfg.Unknown.Hold, Resend: cfg.Unknown.Resend,
+		Validity: cfg.Validity, DLRTimeout: cfg.DLRTimeout, Text: text,
+	}
+	e.lane = newLane(cfg.Store, e.origins, e.stats, e.log)
+	e.dlv = newDeliverer(e)
+	e.lane.behind = e.dlv.behind
+	e.readers = newPool(e.dlv)
+	if len(e.gateways) > 0 {
+		e.dispatch = sms.NewDispatcher(e.gateways, e, sms.Dispatch{OnAlarm: func(gateway string, err error) {
+			e.log.Error().Str("gateway", gateway).Err(err).Msg("the SMS gateway must be looked after: its messages wait")
+		}})
+	}
+	return e
+}
 
 // Check returns what is wrong with the Config, naming the field.
-func (e *Engine) Check() error { return nil }
+func (e *Engine) Check() error { return e.err }
 
-// Run works until ctx is done, then finishes what is under way: everything accepted is durable and told when it returns.
-func (e *Engine) Run(ctx context.Context) error { panic("soon") }
+// Directory returns the directory of the Config.
+func (e *Engine) Directory() *contacts.Directory { return e.cfg.Directory }
+
+// Stats returns the engine's counters.
+func (e *Engine) Stats() *Stats { return e.stats }
+
+// AfterMax is the longest `after` of a message; longer ones are clamped.
+func (e *Engine) AfterMax() time.Duration { return e.cfg.AfterMax }
 
 // Recovered is closed once every open message of the store is known again; messages are accepted and pushed before.
-func (e *Engine) Recovered() <-chan struct{} { panic("soon") }
+func (e *Engine) Recovered() <-chan struct{} { return e.recovered }
 
-// ErrStopped says that the engine takes nothing more.
-var ErrStopped = errors.New("the broker is stopping")
+// Run works until ctx is done, then finishes what is under way: everything accepted is durable and told when it returns. It can run once.
+func (e *Engine) Run(ctx context.Context) error {
+	if e.err != nil {
+		return e.err
+	}
+	first := false
+	e.running.Do(func() { first = true })
+	if !first {
+		return errors.New("delivery: an Engine runs once")
+	}
+	e.dlv.brake.Start(time.Now())
+	for u := range e.cfg.Directory.Users() {
+		for _, dev := range u.Devices {
+			if len(dev.Filters) > 0 {
+				e.inboxes.add(u.Address, dev.ClientID)
+			}
+		}
+	}
 
-// An Acceptor is told what became of a Publish, exactly once, in the order of the calls for one recipient lane, from a goroutine of the engine that
-// it must not hold up. err nil: m is durable (m.ID is set). *Known: an earlier message stands for it, acknowledge as that one. Anything else: it was not stored.
-type Acceptor interface {
-	Accepted(m *Message, err error)
+	var laneDone, dlvDone, background sync.WaitGroup
+	stopLane, stopDlv := make(chan struct{}), make(chan struct{})
+	laneDone.Go(func() { e.lane.run(stopLane, e.committed) })
+	dlvDone.Go(func() { e.dlv.run(stopDlv) })
+	e.readers.start()
+	background.Go(func() { e.recover() })
+	background.Go(func() { e.maintain(ctx) })
+	var err error
+	if e.dispatch != nil {
+		background.Go(func() {
+			if derr := e.dispatch.Run(ctx, e); derr != nil && ctx.Err() == nil {
+				e.log.Error().Err(derr).Msg("SMS stop: the dispatcher ended")
+			}
+		})
+	}
+	<-ctx.Done()
+	e.cancel()
+	background.Wait() // reports of gateways are stored by the lane, which still runs
+	close(stopDlv)
+	dlvDone.Wait()
+	e.readers.stop()
+	e.lane.close()
+	stopped := time.AfterFunc(10*time.Second, func() { close(stopLane) })
+	laneDone.Wait()
+	stopped.Stop()
+	return err
 }
 
-// Publish hands over a message that passed Validate; m belongs to the engine from then on. It sets Accepted, Expires (when zero) and the rest of the
-// state. A name that nobody added, and a full inbox, are no errors: the message is accepted, and fails (no_such_name, inbox_full).
-func (e *Engine) Publish(m *Message, p Publication, a Acceptor) { panic("soon") }
-
-// A Publication is what the engine must know of a publish beyond the message. The zero value is for what comes without a device.
-type Publication struct {
-	Device *Device // the connection that it came by; nil: none
-	Dup    bool
+// committed is told what became of a group: first whoever waits for it, then the deliverer.
+func (e *Engine) committed(results []result) {
+	for _, r := range results {
+		if r.p.acceptor != nil {
+			r.p.acceptor.Accepted(r.p.change.Message, r.err)
+		}
+		if r.p.answer != nil {
+			r.p.answer <- r.err
+		}
+	}
+	e.dlv.post(event{kind: evResults, results: append([]result(nil), results...)})
 }
 
-// Send is Publish for callers that wait for the answer.
-func (e *Engine) Send(ctx context.Context, m *Message) (*Message, error) { panic("soon") }
+// recover reads what is open, behind the back of what comes in meanwhile.
+func (e *Engine) recover() {
+	const batch = 256
+	var some, submitted []*Message
+	hand := func() {
+		ms := some
+		some = nil
+		e.dlv.call(func(now time.Time) { e.dlv.recover(ms, now) })
+	}
+	for {
+		submitted = submitted[:0]
+		err := e.cfg.Store.Recover(e.ctx, time.Now().Add(-originAge), func(m *Message) error {
+			e.origins.recovered(m)
+			if m.SMS != nil && m.SMS.Holding && m.SMS.Until.IsZero() {
+				submitted = append(submitted, m)
+			}
+			if !m.Settled() {
+				m.Payload = nil // decisions do not need it, and it may be much
+				if some = append(some, m); len(some) == batch {
+					hand()
+				}
+			}
+			return e.ctx.Err()
+		})
+		if err == nil || e.ctx.Err() != nil {
+			break
+		}
+		e.log.Error().Err(err).Msg("open messages cannot be read; tried again in a second")
+		select {
+		case <-time.After(time.Second):
+		case <-e.ctx.Done():
+		}
+	}
+	hand()
+	done := make(chan struct{})
+	e.dlv.call(func(time.Time) {
+		e.dlv.recovering, e.dlv.settled = false, nil
+		close(done)
+		close(e.recovered)
+	})
+	select {
+	case <-done:
+	case <-e.ctx.Done():
+	}
+	for _, m := range submitted { // a report may have come before the crash, and the answer have been stored just before it
+		if err := e.meet(e.ctx, m, m.SMS.Gateway); err != nil && e.ctx.Err() == nil {
+			e.log.Error().Err(err).Msg("reports of an SMS from before the start could not be looked for")
+		}
+	}
+}
 
-// An Order is what a sender, a recipient or an operator may ask for a message on its way.
-type Order uint8
+// recover takes open messages of the time before the start.
+func (d *deliverer) recover(ms []*Message, now time.Time) {
+	for _, m := range ms {
+		if _, closed := d.settled[m.ID]; closed || d.open[m.ID] != nil {
+			continue
+		}
+		r := d.openRef(d.line(m.To), m)
+		if r == nil {
+			continue
+		}
+		if len(m.Trail) == 0 && m.Receipts == ReceiptsAll && m.Told&(1<<Accepted) == 0 {
+			r.told = false
+		}
+		d.consider(r, now)
+	}
+}
 
-// The orders.
-const (
-	SMSNow  Order = iota + 1 // skip the wait
-	HoldApp                  // never as an SMS
-	Cancel
-	Acknowledge // by the recipient, over HTTP
-	Retry       // an operator sends a failed message again, under its key
-)
+// maintain prunes the store.
+func (e *Engine) maintain(ctx context.Context) {
+	keep := Retention{History: max(e.cfg.History, 0), Keys: day, InboxAge: e.cfg.InboxAge, Notices: e.cfg.Notices, NoticeAge: 7 * day}
+	ticker := time.NewTicker(time.Hour)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			e.origins.sweep(now)
+			if err := e.cfg.Store.Prune(ctx, now, keep); err != nil && ctx.Err() == nil {
+				e.log.Error().Err(err).Msg("old records cannot be deleted; tried again in an hour")
+			}
+		}
+	}
+}
 
-// ErrTooLate says that the message can no longer take an order.
-var ErrTooLate = errors.New("too late for this message")
+// subscribed reports whether a user ever looked into an inbox, so that notices make sense.
+func (e *Engine) subscribed(user contacts.Address) bool { return e.cfg.Directory.Inbox(user) }
+
+// change is a next state with everything that is to be told of it.
+func (e *Engine) change(next *Message, fx Effects, now time.Time) Change {
+	c := Change{Message: next}
+	if len(fx.Tell) > 0 && e.subscribed(next.From) {
+		c.Entries = next.receipts(fx.Tell, now)
+	}
+	if fx.Stand != 0 && e.subscribed(next.To) && e.reachable(next.To) {
+		c.Entries = append(c.Entries, Entry{User: next.To, Kind: fx.Stand, ID: next.ID, Peer: next.From, At: now})
+	}
+	return c
+}
+
+// reachable reports whether devices of a recipient may get copies.
+func (e *Engine) reachable(user contacts.Address) bool {
+	_, number := user.Number()
+	return !number || e.cfg.Directory.Registered(user)
+}
+
+// want asks the dispatcher for a place.
+func (e *Engine) want(m *Message, prio sms.Priority, tried []string) {
+	to, number := m.To.Number()
+	if !number || e.dispatch == nil {
+		return
+	}
+	e.dispatch.Want(sms.Ref(m.ID), to, prio, tried...)
+}
+
+func (e *Engine) drop(id ID) {
+	if e.dispatch != nil {
+		e.dispatch.Drop(sms.Ref(id))
+	}
+}
+
+// commit makes a next state durable and waits.
+func (e *Engine) commit(ctx context.Context, next *Message, fx Effects) error {
+	p := &proposal{change: e.change(next, fx, time.Now()), answer: make(chan error, 1), enters: fx.Enters, failed: fx.Failed}
+	if !e.lane.propose(p) {
+		return ErrStopped
+	}
+	select {
+	case err := <-p.answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err() // it may still be written; whoever asks again sees it
+	}
+}
+
+// advance reads a message, lets step say what is next, and makes that durable, again while somebody else is faster. A nil step result changes nothing.
+func (e *Engine) advance(ctx context.Context, id ID, step func(m *Message, now time.Time) (*Message, Effects)) (*Message, bool, error) {
+	for {
+		m, err := e.cfg.Store.Message(ctx, id)
+		if err != nil {
+			return nil, false, err
+		}
+		next, fx := step(m, time.Now())
+		if next == nil {
+			return m, false, nil
+		}
+		if err = e.commit(ctx, next, fx); err == nil {
+			return next, true, nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return nil, false, err
+		}
+	}
+}
 
 // Do gives an order and returns the message as it is after it, durable; ErrNotFound, ErrTooLate.
-func (e *Engine) Do(ctx context.Context, id ID, o Order) (*Message, error) { panic("soon") }
-
-// A Link is a device's connection as the engine sees it. Its methods are called from one goroutine and must not block.
-type Link interface {
-	// Push appends a message to the connection's outgoing buffer; false when the buffer is full, and then nothing was appended. What p points to stays valid.
-	Push(p *Push) bool
-	// Flush tells that what was pushed should be written now.
-	Flush()
-	// Drop closes the connection, for instance because its token was revoked.
-	Drop(cause error)
+func (e *Engine) Do(ctx context.Context, id ID, o Order) (*Message, error) {
+	m, done, err := e.advance(ctx, id, func(m *Message, now time.Time) (*Message, Effects) { return m.Order(o, now) })
+	if err == nil && !done && !(o == Acknowledge && m.State == Delivered) {
+		err = ErrTooLate
+	}
+	return m, err
 }
-
-// ErrRevoked is a cause of Link.Drop.
-var ErrRevoked = errors.New("the token was revoked")
-
-// A Push is a PUBLISH towards a device.
-type Push struct {
-	Slot        uint16 // the packet identifier, 0x8000 to 0xFFFF; 0: QoS 0, nothing comes back
-	Dup         bool   // sent before in this session
-	Topic       string
-	Payload     []byte
-	ID          ID
-	At          time.Time
-	Via         string // "push" or "sms"; empty: not told
-	Tag         []byte // Correlation Data
-	InReplyTo   ID
-	Expires     time.Time // zero: none
-	Identifiers []uint32  // Subscription Identifiers of the filters that match
-}
-
-// A Connection is a device that has connected: after CONNECT was accepted, before its inbox is looked at.
-type Connection struct {
-	User       contacts.Address
-	ClientID   string
-	Token      string // id of the token that it logged in with; empty: none
-	Version    byte   // MQTT protocol version
-	Remembered bool   // persistent session: keeps its place
-	Resumed    bool   // CONNACK said session present
-	Window     int    // its Receive Maximum; 0: 65,535
-	MaxPacket  uint32 // its Maximum Packet Size; 0: none
-	Link       Link
-}
-
-// A Device is a connection of a user.
-type Device struct{}
-
-// Connect announces a connection. A Resumed one gets its unacknowledged pushes again, under their slots.
-func (e *Engine) Connect(c Connection) *Device { panic("soon") }
-
-// Subscribe tells all inbox filters of the device that are in force now, after the SUBACK (or the CONNACK of a resumed session) was written.
-func (d *Device) Subscribe(filters []contacts.Filter) { panic("soon") }
-
-// Ack tells that the device acknowledged a push; ok false: with a reason code of 0x80 or more.
-func (d *Device) Ack(slot uint16, ok bool) { panic("soon") }
-
-// Held tells for how long the broker did not read from the device: its pushes get that much longer to be answered.
-func (d *Device) Held(t time.Duration) { panic("soon") }
-
-// Gone ends the connection. Calls for one that a newer connection of the same device replaced are harmless.
-func (d *Device) Gone(l Loss) { panic("soon") }
-
-// A Loss says how a connection ended.
-type Loss uint8
-
-// The ways.
-const (
-	Lost      Loss = iota + 1 // link, keepalive, DISCONNECT 0x04, closed by us
-	LeftClean                 // DISCONNECT 0x00
-	Replaced                  // taken over by a new connection of the same device
-)
-
-// Forgotten tells that the session of a remembered device ended (expired, clean start, retired): it has no place any more.
-func (e *Engine) Forgotten(user contacts.Address, clientID string) { panic("soon") }

@@ -17,7 +17,7 @@ type Store interface {
 	// nil, also when this very change was already written; ErrConflict: somebody advanced the message; *Known: the sender's key names an
 	// earlier message; ErrFull: too many open messages in the recipient's inbox, for a new message only; ErrDisk: the free-space
 	// watermark, for a new message only. Any other error leaves open whether the change was written, and the same may be committed again.
-	// It sets the ID (when it is zero), Rev and Stands of a new message, Rev of an advanced one, and each Entry's Position.
+	// It sets the ID (when it is zero, by Change.Identify), Rev and Stands of a new message, Rev of an advanced one, and each Entry's Position.
 	// A group has at most MaxGroup changes and MaxGroupBytes. Calls for different lanes may run at once, one at a time for each.
 	Commit(ctx context.Context, changes []Change) []error
 	// Message returns a message as it was a moment ago, or ErrNotFound. Commit decides whether it still is.
@@ -82,6 +82,8 @@ type Entry struct {
 	Tag      []byte   // Receipt: Correlation Data
 	Except   string   // the device that it is not for: Sent is not for the device that sent
 	Message  *Message // set by Inbox for In, Seen and Sent
+
+	tells State // Receipt: of which state, until the message has its id
 }
 
 // A Kind is what an Entry is.

@@ -220,7 +220,7 @@ func (s *Store) accept(c *delivery.Change) error {
 	}
 	at := s.next()
 	if !retried {
-		m.ID = delivery.NewID(at, m.To)
+		c.Identify(delivery.NewID(at, m.To))
 	}
 	m.Rev, m.Stands = uint64(at), at
 	if err := s.acceptAt(c, at, retried); err != nil {

@@ -153,7 +153,7 @@ func (t *turn) message(c *delivery.Change) {
 	at, prev := t.next(), m.Rev
 	if prev == 0 {
 		if m.ID.IsZero() {
-			m.ID = delivery.NewID(at, m.To)
+			c.Identify(delivery.NewID(at, m.To))
 		}
 		id := m.ID
 		if !m.Key.IsZero() {

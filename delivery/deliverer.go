@@ -1,0 +1,626 @@
+package delivery
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/sms"
+)
+
+// The deliverer owns every line, open message and timer. One goroutine runs it; it never blocks, reads the store or writes to a socket: reads run on
+// the engine's readers and come back as events, changes are proposed to the lane, pushes are appended to the devices' buffers.
+type deliverer struct {
+	e     *Engine
+	rules Rules
+	brake Brake
+	lines map[contacts.Address]*line
+	open  map[ID]*ref
+	due   dueHeap
+
+	mu     sync.Mutex
+	events []event
+	wake   chan struct{}
+
+	flush      []Link
+	dirty      []*line
+	held       map[*ref]struct{}
+	tickAt     time.Time
+	recovering bool
+	settled    map[ID]struct{} // while recovering: closed before they were recovered
+	trimmed    []*line
+}
+
+// An event is something that happened outside.
+type event struct {
+	kind    eventKind
+	ok      bool
+	loss    Loss
+	slot    uint16
+	held    time.Duration
+	dev     *Device
+	filters []contacts.Filter
+	results []result
+	fn      func(now time.Time)
+}
+
+type eventKind uint8
+
+const (
+	evConnect eventKind = iota
+	evSubscribe
+	evAck
+	evHeld
+	evGone
+	evResults
+	evCall
+)
+
+// An intent is what an advance was for: when somebody else advanced the message first, it is done again on what is there now.
+type intent struct {
+	kind   intentKind
+	device string
+	pushed time.Time
+	at     time.Time
+}
+
+type intentKind uint8
+
+const (
+	intentNone intentKind = iota
+	intentLook            // whatever Decide says
+	intentAck
+)
+
+func newDeliverer(e *Engine) *deliverer {
+	d := &deliverer{
+		e: e, rules: e.rules, lines: map[contacts.Address]*line{}, open: map[ID]*ref{}, wake: make(chan struct{}, 1), held: map[*ref]struct{}{},
+		brake: Brake{RestartGrace: e.cfg.RestartGrace, StormHold: e.cfg.StormHold}, recovering: true, settled: map[ID]struct{}{},
+	}
+	return d
+}
+
+// post hands over an event; it never blocks.
+func (d *deliverer) post(ev event) {
+	d.mu.Lock()
+	d.events = append(d.events, ev)
+	first := len(d.events) == 1
+	d.mu.Unlock()
+	if first {
+		select {
+		case d.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// behind reports whether more waits than a lane should add to.
+func (d *deliverer) behind() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.events) > maxBehind
+}
+
+// maxBehind is how many events may wait before senders are held back.
+const maxBehind = 8192
+
+// call runs fn in the deliverer's goroutine, soon.
+func (d *deliverer) call(fn func(now time.Time)) { d.post(event{kind: evCall, fn: fn}) }
+
+// run works until stop is closed and what came before it is done.
+func (d *deliverer) run(stop <-chan struct{}) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var batch []event
+	for {
+		d.mu.Lock()
+		batch, d.events = d.events, batch[:0]
+		d.mu.Unlock()
+		now := time.Now()
+		for i := range batch {
+			d.handle(&batch[i], now)
+		}
+		clear(batch)
+		d.fire(now)
+		d.tick(now)
+		d.finish()
+		if len(batch) > 0 {
+			continue
+		}
+		timer.Reset(d.sleep(time.Now()))
+		select {
+		case <-d.wake:
+		case <-timer.C:
+		case <-stop:
+			d.mu.Lock()
+			empty := len(d.events) == 0
+			d.mu.Unlock()
+			if empty {
+				d.keepPlaces(time.Now(), true)
+				return
+			}
+		}
+	}
+}
+
+func (d *deliverer) sleep(now time.Time) time.Duration {
+	wait := time.Hour
+	if len(d.due) > 0 {
+		wait = time.Duration(d.due[0].at - now.UnixNano())
+	}
+	if !d.tickAt.IsZero() {
+		wait = min(wait, d.tickAt.Sub(now))
+	}
+	return max(wait, 0)
+}
+
+// finish writes what was pushed in this round.
+func (d *deliverer) finish() {
+	for i, l := range d.flush {
+		l.Flush()
+		d.flush[i] = nil
+	}
+	d.flush = d.flush[:0]
+}
+
+func (d *deliverer) handle(ev *event, now time.Time) {
+	switch ev.kind {
+	case evResults:
+		for i := range ev.results {
+			d.result(ev.results[i].p, ev.results[i].err, now)
+		}
+		for i, l := range d.trimmed {
+			l.trim()
+			d.trimmed[i] = nil
+		}
+		d.trimmed = d.trimmed[:0]
+	case evAck:
+		d.acknowledged(ev.dev, ev.slot, ev.ok, now)
+	case evConnect:
+		d.connect(ev.dev, now)
+	case evSubscribe:
+		d.subscribe(ev.dev, ev.filters, now)
+	case evHeld:
+		d.notRead(ev.dev, ev.held)
+	case evGone:
+		d.disconnected(ev.dev, ev.loss, now)
+	case evCall:
+		ev.fn(now)
+	}
+}
+
+// result takes what became of a proposal.
+func (d *deliverer) result(p *proposal, err error, now time.Time) {
+	m := p.change.Message
+	switch {
+	case err == nil:
+		if m != nil {
+			d.e.stats.count(m, p.fresh, p.enters)
+		}
+		if m != nil && p.fresh {
+			d.accepted(m, now)
+		} else if m != nil {
+			d.advanced(m, now)
+			d.failover(m, p.failed, now)
+		}
+		for i := range p.change.Entries {
+			d.entry(&p.change.Entries[i], m, now)
+		}
+	case m == nil || m.Rev == 0 || errors.Is(err, ErrStopped):
+	default:
+		if r := d.open[m.ID]; r != nil {
+			r.busy, r.m = false, nil
+		}
+		if p.intent.kind != intentNone {
+			d.again(m.ID, p.intent)
+		}
+	}
+}
+
+// failover wants the message at once by another gateway than the one whose attempt came to nothing.
+func (d *deliverer) failover(m *Message, gateway string, now time.Time) {
+	r := d.open[m.ID]
+	if r == nil || gateway == "" {
+		return
+	}
+	r.tried = append(r.tried, gateway)
+	if len(r.tried) >= len(d.e.gateways) {
+		r.tried = nil // all were; the next round is when the message is due
+		return
+	}
+	r.due = now
+	d.consider(r, now)
+}
+
+// again does what a lost race was for on the message as it is now.
+func (d *deliverer) again(id ID, in intent) {
+	d.e.load(id, func(m *Message, now time.Time) {
+		if in.kind == intentAck {
+			if next, fx := m.Acknowledged(in.device, in.pushed, in.at); next != nil {
+				d.propose(next, fx, in, now)
+				return
+			}
+		}
+		d.advanced(m, now)
+	})
+}
+
+// propose hands a next state to the lane, with everything that is to be told.
+func (d *deliverer) propose(next *Message, fx Effects, in intent, now time.Time) {
+	if r := d.open[next.ID]; r != nil {
+		r.busy = true
+	}
+	d.e.lane.propose(&proposal{change: d.e.change(next, fx, now), intent: in, enters: fx.Enters, failed: fx.Failed})
+}
+
+// accepted takes a new message.
+func (d *deliverer) accepted(m *Message, now time.Time) {
+	l := d.line(m.To)
+	e := &Entry{Position: m.Stands, User: m.To, Kind: In, ID: m.ID, Peer: m.From, At: m.Accepted, Message: m}
+	r := d.openRef(l, m)
+	if r != nil {
+		r.m, r.entry = m, e
+	}
+	if m.Reason != NoSuchName && m.Reason != InboxFull {
+		d.route(l, e, now)
+	}
+	if r == nil {
+		d.retireSoon(l, now)
+		return
+	}
+	if r.pushed.IsZero() || r.q.Expires.Before(now.Add(wait(r.q, d.rules))) {
+		d.consider(r, now)
+	}
+}
+
+// openRef makes m known as open; nil when it is settled.
+func (d *deliverer) openRef(l *line, m *Message) *ref {
+	if m.Settled() {
+		return nil
+	}
+	r := &ref{id: m.ID, from: m.From, line: l, size: uint32(len(m.Payload) + len(m.From) + len(m.To))}
+	d.open[m.ID] = r
+	l.link(r)
+	d.e.stats.Open.Add(1)
+	r.update(m)
+	return r
+}
+
+func (r *ref) update(m *Message) {
+	r.q, r.due = m.Question(), m.Due
+	r.queue(m.State == Accepted && m.SMS != nil && m.SMS.Claims > 0, r.behind)
+}
+
+// queue notes whether an SMS that is due must wait, for its next attempt or behind another.
+func (r *ref) queue(released, behind bool) {
+	was, is := r.released || r.behind, released || behind
+	r.released, r.behind = released, behind
+	switch {
+	case is && !was:
+		r.line.queued++
+	case was && !is:
+		r.line.queued--
+	}
+}
+
+// ahead returns an earlier message of the same sender whose SMS must wait: what comes later must not overtake it.
+func (r *ref) ahead() *ref {
+	if r.line.queued == 0 {
+		return nil
+	}
+	for p := r.prev; p != nil; p = p.prev {
+		if (p.released || p.behind) && !p.wanted && p.from == r.from {
+			return p
+		}
+	}
+	return nil
+}
+
+// advanced takes a message that is now as m says.
+func (d *deliverer) advanced(m *Message, now time.Time) {
+	r := d.open[m.ID]
+	if m.Settled() {
+		if r != nil {
+			d.close(r, m, now)
+		} else if d.recovering {
+			d.settled[m.ID] = struct{}{}
+		}
+		return
+	}
+	if r == nil { // opened again
+		if r = d.openRef(d.line(m.To), m); r == nil {
+			return
+		}
+	}
+	r.busy = false
+	r.update(m)
+	r.m = m
+	if r.entry != nil {
+		r.entry.Message = m
+	}
+	if m.State == Submitting || m.State == Submitted || m.State == OutcomeUnknown {
+		d.withdraw(r.line, m.ID)
+		r.wanted = false
+	}
+	if m.State != Accepted {
+		r.m = nil
+	}
+	d.consider(r, now)
+}
+
+// close forgets a message that is settled.
+func (d *deliverer) close(r *ref, m *Message, now time.Time) {
+	if r.wanted {
+		d.e.drop(r.id)
+	}
+	d.release(r)
+	delete(d.open, r.id)
+	r.gone = true
+	d.e.stats.Open.Add(-1)
+	if d.recovering {
+		d.settled[r.id] = struct{}{}
+	}
+	if r.entry != nil {
+		r.entry.Message = m
+	}
+	r.queue(false, false)
+	l := r.line
+	if len(l.sessions) > 1 && m.State == Delivered {
+		for _, s := range l.sessions {
+			for i := range s.out {
+				s.out[i].settled = s.out[i].settled || s.out[i].id == m.ID
+			}
+		}
+	}
+	l.unlink(r)
+	d.retireSoon(l, now)
+}
+
+// withdraw marks the pushes of a message that was claimed: they are not sent again.
+func (d *deliverer) withdraw(l *line, id ID) {
+	for _, s := range l.sessions {
+		for i := range s.out {
+			if s.out[i].id == id && s.out[i].kind == In {
+				s.out[i].withdrawn = true
+			}
+		}
+		if s.dev == nil && s.resend != nil {
+			delete(s.resend, id.Position())
+		}
+	}
+}
+
+// consider asks what happens to an open message, and has it done.
+func (d *deliverer) consider(r *ref, now time.Time) {
+	if r.busy || r.gone || r.loading {
+		return
+	}
+	switch r.q.State {
+	case Submitting, Submitted, OutcomeUnknown, Delivered:
+		if now.Before(r.due) {
+			d.scheduleRef(r, r.due)
+			return
+		}
+		d.act(r, intent{kind: intentLook}, now, func(m *Message) (*Message, Effects) { return m.Overdue(now, d.rules) })
+		return
+	}
+	ev := d.evidence(r, now)
+	ans := Decide(r.q, ev, now, d.rules)
+	if ans.Do != GoSMS {
+		r.queue(r.released, false)
+	}
+	if ans.Do != GoSMS && r.wanted {
+		r.wanted = false
+		d.e.drop(r.id)
+	}
+	d.hold(r, ans.Reason == StormHold)
+	look := intent{kind: intentLook}
+	switch ans.Do {
+	case Hold:
+		d.scheduleHold(r, ev, ans, now)
+	case Wait:
+		d.act(r, look, now, func(m *Message) (*Message, Effects) { return m.Waits(ans.Reason, now) })
+	case Expire:
+		d.act(r, look, now, func(m *Message) (*Message, Effects) { return m.Expire(now) })
+	case GoSMS:
+		r.cause = ans.Reason
+		d.goSMS(r, ev.Registered, now)
+	}
+}
+
+// scheduleHold looks at the message again in time. One that a ready device has, or will have, needs no timer of its own before its device falls deaf.
+func (d *deliverer) scheduleHold(r *ref, ev Evidence, ans Answer, now time.Time) {
+	at := r.q.Expires
+	if !ans.Until.IsZero() && ans.Until.Before(at) {
+		at = ans.Until
+	}
+	if ev.Ready && at.After(now.Add(wait(r.q, d.rules))) {
+		return
+	}
+	d.scheduleRef(r, at)
+}
+
+// goSMS wants an SMS for the message, when the policy allows it and the next attempt may be.
+func (d *deliverer) goSMS(r *ref, registered bool, now time.Time) {
+	if r.wanted {
+		d.scheduleRef(r, r.q.Expires)
+		return
+	}
+	if r.released && now.Before(r.due) {
+		d.scheduleRef(r, r.due)
+		return
+	}
+	if first := r.ahead(); first != nil {
+		at := now
+		if first.fire.After(at) {
+			at = first.fire
+		}
+		r.queue(r.released, true)
+		d.scheduleRef(r, at.Add(time.Millisecond))
+		return
+	}
+	r.queue(r.released, false)
+	d.act(r, intent{kind: intentLook}, now, func(m *Message) (*Message, Effects) {
+		next, fx := m.Fallback(registered, now, d.rules)
+		if next == nil && fx.Want {
+			d.want(r, m)
+			d.scheduleRef(r, r.q.Expires)
+		}
+		return next, Effects{Tell: fx.Tell, Stand: fx.Stand}
+	})
+}
+
+func (d *deliverer) want(r *ref, m *Message) {
+	r.wanted = true
+	prio := sms.Fresh // also when nothing was sent so far: the order of a sender's messages must survive an outage
+	if m.SMS != nil && m.SMS.Attempts > 0 {
+		prio = sms.Retry
+	}
+	d.e.want(m, prio, r.tried)
+}
+
+// act applies a step to the message, which is read first when it is not in memory.
+func (d *deliverer) act(r *ref, in intent, now time.Time, step func(m *Message) (*Message, Effects)) {
+	if r.m == nil {
+		r.loading = true
+		d.e.load(r.id, func(m *Message, now time.Time) {
+			r.loading = false
+			switch {
+			case r.gone:
+			case m.Settled():
+				d.close(r, m, now)
+			default:
+				r.update(m)
+				r.m = m
+				d.consider(r, now)
+				if m.State != Accepted {
+					r.m = nil
+				}
+			}
+		})
+		return
+	}
+	next, fx := step(r.m)
+	if next != nil {
+		d.propose(next, fx, in, now)
+		return
+	}
+	if fx.Want && !r.wanted { // partly submitted
+		d.want(r, r.m)
+		d.scheduleRef(r, r.q.Expires)
+	}
+}
+
+// evidence is what the line, the directory and the brake know about the recipient of r.
+func (d *deliverer) evidence(r *ref, now time.Time) Evidence {
+	l := r.line
+	ev := Evidence{Registered: d.e.cfg.Directory.Registered(l.user), Ready: l.ready(r.size), Pushed: r.pushed, Lost: l.lost, Left: l.left}
+	for _, s := range l.sessions {
+		if s.dev != nil && s.settling.After(ev.Settling) {
+			ev.Settling = s.settling
+		}
+	}
+	if ev.Ready || r.q.Mode == Incoming {
+		return ev
+	}
+	if ev.Lost.IsZero() && !ev.Left {
+		if u, ok := d.e.cfg.Directory.User(l.user); ok {
+			if ev.Lost = u.LastSeen; ev.Lost.IsZero() && len(u.Devices) > 0 {
+				ev.Lost = u.Registered
+			}
+		}
+	}
+	ev.Hold = d.brake.Hold(l.had, now)
+	return ev
+}
+
+// hold notes whether the brake holds the message.
+func (d *deliverer) hold(r *ref, held bool) {
+	if held && !r.held {
+		r.held = true
+		d.held[r] = struct{}{}
+		d.e.stats.Held.Add(1)
+	} else if !held {
+		d.release(r)
+	}
+}
+
+func (d *deliverer) release(r *ref) {
+	if r.held {
+		r.held = false
+		delete(d.held, r)
+		d.e.stats.Held.Add(-1)
+	}
+}
+
+// line returns the line of a user, a new one when there is none.
+func (d *deliverer) line(user contacts.Address) *line {
+	l := d.lines[user]
+	if l == nil {
+		l = &line{user: user}
+		d.lines[user] = l
+	}
+	return l
+}
+
+// lineKept is how long a line outlives its last device: that is how long a resumed session finds its packet identifiers, and a loss its moment.
+const lineKept = time.Hour
+
+func (d *deliverer) retireSoon(l *line, now time.Time) {
+	if l.oldest != nil {
+		return
+	}
+	if len(l.sessions) == 0 && l.lost.IsZero() && !l.left && !l.dirty {
+		d.forget(l)
+		return
+	}
+	for _, s := range l.sessions {
+		if s.dev != nil {
+			return
+		}
+	}
+	d.scheduleLine(l, now.Add(lineKept))
+}
+
+// retire forgets a line that nothing needs.
+func (d *deliverer) retire(l *line, now time.Time) {
+	if l.oldest != nil || l.dirty {
+		return // whoever closes the last message schedules it again
+	}
+	for _, s := range l.sessions {
+		if s.dev != nil {
+			return
+		}
+	}
+	d.forget(l)
+}
+
+func (d *deliverer) forget(l *line) {
+	l.gone = true
+	delete(d.lines, l.user)
+}
+
+// tick runs about once a second while something needs it: the brake, and places that moved.
+func (d *deliverer) tick(now time.Time) {
+	if d.tickAt.IsZero() || now.Before(d.tickAt) {
+		return
+	}
+	d.tickAt = time.Time{}
+	if d.brake.Tick(now) {
+		d.e.log.Warn().Int("held", len(d.held)).Msg("storm brake released: held fallbacks are decided anew")
+		for r := range d.held {
+			d.consider(r, now)
+		}
+	}
+	d.keepPlaces(now, false)
+	if on, missing := d.brake.Storm(now); on || missing > 0 {
+		d.tickSoon(now)
+	}
+}
+
+func (d *deliverer) tickSoon(now time.Time) {
+	if d.tickAt.IsZero() {
+		d.tickAt = now.Add(time.Second)
+	}
+}

@@ -1,0 +1,178 @@
+package delivery
+
+import (
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/seed-7a41469f/godwit/contacts"
+)
+
+// Origins remember which PUBLISH of a device became which message, so that one sent again (DUP) on the device's next connection is acknowledged
+// again and not delivered again. Only the latest originsKept of a device are known, which is more than a client may have unacknowledged.
+type origins struct {
+	mu      sync.Mutex
+	devices map[uint64]*ring
+	fresh   []*origin // of the group that is being written
+}
+
+const (
+	originsKept = 1024
+	originAge   = 24 * time.Hour
+)
+
+// A ring holds the latest publishes of one device, oldest first from next when it is full.
+type ring struct {
+	connection uint32 // counts the device's connections; 0: before the restart
+	entries    []*origin
+	next       int
+}
+
+type origin struct {
+	digest     uint64
+	connection uint32
+	packetID   uint16
+	at         int64 // Unix seconds
+	id         ID
+	message    *Message // until its group is written
+}
+
+// A sender is the connection that a publish came by.
+type sender struct {
+	device     uint64 // hash of user and client id; 0: not to be compared
+	connection uint32
+	dup        bool
+}
+
+func deviceKey(user contacts.Address, clientID string) uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	d.WriteString(string(user))
+	d.WriteString("\x00")
+	d.WriteString(clientID)
+	return d.Sum64() | 1
+}
+
+func newOrigins() *origins { return &origins{devices: map[uint64]*ring{}} }
+
+// connected counts a connection of a device and returns its number.
+func (o *origins) connected(device uint64) uint32 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := o.devices[device]
+	if r == nil {
+		return 1
+	}
+	r.connection++
+	return r.connection
+}
+
+// seen looks for the message that the PUBLISH of p became on this or the previous connection: its id, or the message itself when it is in the same
+// group. A publish that is not known is noted.
+func (o *origins) seen(p *proposal, now time.Time) (ID, *Message) {
+	if p.from.device == 0 {
+		return ID{}, nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	m := p.change.Message
+	r := o.devices[p.from.device]
+	if r == nil {
+		r = &ring{connection: p.from.connection}
+		o.devices[p.from.device] = r
+	}
+	note := &origin{digest: m.Origin.Digest, connection: p.from.connection, packetID: m.Origin.PacketID, at: now.Unix(), message: m}
+	if p.from.dup {
+		if old := r.find(m.Origin, p.from.connection, now); old != nil {
+			note.id, note.message = old.id, old.message
+			r.add(note)
+			return old.id, old.message
+		}
+	}
+	r.add(note)
+	o.fresh = append(o.fresh, note)
+	return ID{}, nil
+}
+
+// find returns the latest publish under a packet identifier, when it is the same one.
+func (r *ring) find(og Origin, connection uint32, now time.Time) *origin {
+	for i := range r.entries {
+		e := r.entries[(r.next+len(r.entries)-1-i)%len(r.entries)]
+		if e.packetID != og.PacketID {
+			continue
+		}
+		if e.digest != og.Digest || e.connection+1 < connection || now.Unix()-e.at > int64(originAge/time.Second) {
+			return nil
+		}
+		return e
+	}
+	return nil
+}
+
+func (r *ring) add(e *origin) {
+	if len(r.entries) < originsKept {
+		r.entries = append(r.entries, e)
+		return
+	}
+	r.entries[r.next] = e
+	r.next = (r.next + 1) % len(r.entries)
+}
+
+// settle notes the ids of the group that was written; what was refused is not known.
+func (o *origins) settle() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, e := range o.fresh {
+		if m := e.message; m != nil && m.Rev != 0 {
+			e.id = m.ID
+		} else {
+			e.packetID = 0 // no PUBLISH has it
+		}
+		e.message = nil
+		o.fresh[i] = nil
+	}
+	o.fresh = o.fresh[:0]
+}
+
+// recovered notes a message that was accepted before the broker started.
+func (o *origins) recovered(m *Message) {
+	if m.Origin.Device == "" {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	device := deviceKey(m.From, m.Origin.Device)
+	r := o.devices[device]
+	if r == nil {
+		r = &ring{}
+		o.devices[device] = r
+	}
+	r.insert(&origin{digest: m.Origin.Digest, packetID: m.Origin.PacketID, at: m.Accepted.Unix(), id: m.ID})
+}
+
+// insert keeps recovered publishes in the order of their acceptance, before those of the present.
+func (r *ring) insert(e *origin) {
+	if len(r.entries) >= originsKept {
+		return
+	}
+	i := len(r.entries)
+	for i > 0 && (r.entries[i-1].connection > 0 || r.entries[i-1].id.Position() > e.id.Position()) {
+		i--
+	}
+	r.entries = append(r.entries, nil)
+	copy(r.entries[i+1:], r.entries[i:])
+	r.entries[i] = e
+}
+
+// sweep drops devices of which nothing is young enough to be compared.
+func (o *origins) sweep(now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for d, r := range o.devices {
+		newest := r.entries[(r.next+len(r.entries)-1)%len(r.entries)]
+		if now.Unix()-newest.at > int64(originAge/time.Second) {
+			delete(o.devices, d)
+		}
+	}
+}

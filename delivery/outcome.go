@@ -1,0 +1,306 @@
+package delivery
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed-7a41469f/godwit/sms"
+)
+
+// Outcome is what the gateway said to the claim numbered claim. dlr tells whether reports are to be expected. nil: the claim is answered already.
+func (m *Message) Outcome(claim int, outcomes []sms.Outcome, dlr bool, now time.Time, r Rules) (*Message, Effects) {
+	if m.SMS == nil || m.SMS.Claims != claim || !m.SMS.Holding || len(outcomes) == 0 {
+		return nil, Effects{}
+	}
+	if m.SMS.Until.IsZero() && m.State != OutcomeUnknown { // in the unknown state an answer that comes late is welcome
+		return nil, Effects{}
+	}
+	a := m.advance(now)
+	leg := a.m.SMS
+	leg.Until = time.Time{}
+	worst, detail := sms.Class(0), ""
+	for _, o := range outcomes {
+		class := sms.ClassOf(o.Err)
+		a.segment(o, class)
+		if rank(class) > rank(worst) {
+			worst, detail = class, o.Err.Error()
+		}
+	}
+	if m.State == OutcomeUnknown && worst == sms.Unknown {
+		return nil, Effects{}
+	}
+	switch {
+	case leg.has(SegmentUnknown):
+		a.unknown(detail, r)
+	case leg.all(SegmentTaken):
+		a.taken(dlr, r)
+	case leg.has(SegmentTaken):
+		a.partly(worst, detail, r)
+	default:
+		a.nothingSent(worst, detail, r)
+	}
+	return a.done()
+}
+
+// rank orders classes by how much they decide.
+func rank(c sms.Class) int {
+	switch c {
+	case sms.Unknown:
+		return 6
+	case sms.Permanent:
+		return 5
+	case sms.Configuration:
+		return 4
+	case sms.Temporary:
+		return 3
+	case sms.Throttled:
+		return 2
+	case sms.NotSent:
+		return 1
+	}
+	return 0
+}
+
+func (a *advance) segment(o sms.Outcome, class sms.Class) {
+	if o.Segment < 1 || o.Segment > len(a.m.SMS.Segments) {
+		return
+	}
+	s := &a.m.SMS.Segments[o.Segment-1]
+	switch {
+	case class == 0 && s.State < SegmentTaken:
+		s.State, s.ID = SegmentTaken, o.ID
+	case class == 0 && s.ID == "":
+		s.ID = o.ID
+	case class == sms.Unknown && s.State < SegmentUnknown:
+		s.State = SegmentUnknown
+	case class != sms.Unknown && s.State == SegmentUnknown: // the answer came late, and says that nothing was taken
+		s.State = SegmentOpen
+	}
+}
+
+func (a *advance) unknown(detail string, r Rules) {
+	a.note("S4", EventUnknown, "", detail)
+	a.m.Due = a.now.Add(r.UnknownHold)
+	if a.m.State == Delivered {
+		return
+	}
+	a.become(OutcomeUnknown, 0, OutcomeLost)
+	a.fx.Stand = SeenSMS
+}
+
+// taken is a message whose segments are all with the carrier.
+func (a *advance) taken(dlr bool, r Rules) {
+	leg := a.m.SMS
+	leg.Submitted = a.now
+	a.log(Step{At: a.now, Step: "S4", Event: EventTaken, Evidence: fmt.Sprintf("%s: id %s, %d segments", leg.Gateway, leg.Segments[0].ID, len(leg.Segments)), Cost: leg.Price})
+	a.m.Due = time.Time{}
+	if dlr {
+		a.m.Due = a.now.Add(r.DLRTimeout)
+	}
+	if a.m.State == Delivered {
+		leg.Holding = dlr
+		return
+	}
+	a.become(Submitted, ViaSMS, leg.Cause)
+	a.fx.Stand = SeenSMS
+}
+
+// partly is a message of which the carrier has some segments: only the others are submitted again.
+func (a *advance) partly(worst sms.Class, detail string, r Rules) {
+	leg := a.m.SMS
+	a.note("S4", EventRefused, "", detail)
+	if worst == sms.Permanent || worst == sms.Temporary && leg.Attempts >= r.Tries {
+		if a.m.State == Delivered {
+			a.endClaim()
+			return
+		}
+		a.fail(GatewayRefused)
+		return
+	}
+	if a.m.State == OutcomeUnknown {
+		a.become(Submitting, 0, leg.Cause)
+	}
+	a.again(worst, r)
+	a.fx.Failed = leg.Gateway
+}
+
+// nothingSent releases the claim: nothing of the message is with the carrier.
+func (a *advance) nothingSent(worst sms.Class, detail string, r Rules) {
+	leg := a.m.SMS
+	a.note("S4", EventRefused, "", detail)
+	if a.m.State == Delivered {
+		a.endClaim()
+		return
+	}
+	switch {
+	case worst == sms.Permanent:
+		a.fail(GatewayRefused)
+		return
+	case worst == sms.Temporary && leg.Attempts >= r.Tries:
+		a.fail(GatewayDown)
+		return
+	}
+	a.again(worst, r)
+	leg.Holding = false
+	a.note("S4", EventReleased, "", "")
+	a.become(Accepted, 0, GatewayDown)
+	a.fx.Stand, a.fx.Failed = In, leg.Gateway
+}
+
+// again sets when the next attempt is due.
+func (a *advance) again(worst sms.Class, r Rules) {
+	pause := r.backoff(a.m.SMS.Claims)
+	if worst == sms.Configuration {
+		pause = r.RetryMax
+	}
+	if worst != sms.Temporary {
+		a.m.SMS.Attempts--
+	}
+	a.m.Due = a.now.Add(pause)
+	if a.m.Due.After(a.m.Expires) {
+		a.m.Due = a.m.Expires
+	}
+}
+
+// fail ends the message; its devices get it as in/ again.
+func (a *advance) fail(reason Reason) {
+	a.m.SMS.Holding, a.m.SMS.Until = false, time.Time{}
+	a.note("S4", EventFailed, reason, "")
+	a.settle(Failed, 0, reason)
+	a.fx.Stand = In
+}
+
+func (a *advance) endClaim() {
+	a.m.SMS.Holding, a.m.SMS.Until = false, time.Time{}
+	a.m.Due = time.Time{}
+}
+
+// Report is a delivery report of one segment (from 1), or of all (0); nil: it says nothing new.
+func (m *Message) Report(segment int, id string, state sms.DLRState, detail string, now time.Time, r Rules) (*Message, Effects) {
+	if m.SMS == nil || segment > len(m.SMS.Segments) {
+		return nil, Effects{}
+	}
+	a := m.advance(now)
+	changed := false
+	for i := range a.m.SMS.Segments {
+		if segment == 0 || segment == i+1 {
+			changed = a.m.SMS.Segments[i].report(id, state) || changed
+		}
+	}
+	if !changed {
+		return nil, Effects{}
+	}
+	a.note("S4", EventReport, "", reportWord(state)+detail)
+	a.reported(r)
+	return a.done()
+}
+
+func reportWord(s sms.DLRState) string {
+	switch s {
+	case sms.DeliveredSMS:
+		return "delivered "
+	case sms.Undelivered:
+		return "undelivered "
+	}
+	return "on its way "
+}
+
+// report moves a segment forward; reports are ranked and never go back.
+func (s *Segment) report(id string, state sms.DLRState) bool {
+	to := SegmentTaken
+	switch state {
+	case sms.DeliveredSMS:
+		to = SegmentDelivered
+	case sms.Undelivered:
+		to = SegmentUndelivered
+	}
+	if s.State >= to {
+		return false
+	}
+	if s.State = to; s.ID == "" {
+		s.ID = id
+	}
+	return true
+}
+
+// reported decides what the segments' reports mean for the message.
+func (a *advance) reported(r Rules) {
+	leg, was := a.m.SMS, a.m.State
+	ended := leg.all(SegmentUndelivered)
+	if ended {
+		leg.Until = time.Time{}
+	}
+	switch {
+	case was == Delivered:
+		if ended {
+			a.endClaim()
+		}
+	case was == Expired, was == Failed && !a.now.Before(a.m.Expires):
+	case leg.all(SegmentDelivered):
+		a.endClaim()
+		a.settle(Delivered, ViaSMS, leg.Cause)
+		if was == Failed {
+			a.fx.Stand = SeenSMS
+		}
+	case was == Failed:
+	case ended:
+		a.fail(Undeliverable)
+	case was == OutcomeUnknown && leg.all(SegmentTaken):
+		leg.Submitted = a.now
+		a.m.Due = a.now.Add(r.DLRTimeout)
+		a.become(Submitted, ViaSMS, leg.Cause)
+	}
+}
+
+// Overdue is what a message's Due means once an SMS was claimed: a claim without an answer, the end of a hold, no report. nil: nothing.
+func (m *Message) Overdue(now time.Time, r Rules) (*Message, Effects) {
+	if m.Due.IsZero() || now.Before(m.Due) || m.SMS == nil || !m.SMS.Holding {
+		return nil, Effects{}
+	}
+	a := m.advance(now)
+	switch {
+	case !m.SMS.Until.IsZero(): // the claim was never answered: whether it was submitted is not known
+		a.m.SMS.Until = time.Time{}
+		for i := range a.m.SMS.Segments {
+			if a.m.SMS.Segments[i].State == SegmentOpen {
+				a.m.SMS.Segments[i].State = SegmentUnknown
+			}
+		}
+		a.unknown("no answer was recorded", r)
+	case m.State == Delivered:
+		a.endClaim()
+	case m.State == Submitted:
+		a.m.SMS.Holding = false
+		a.m.Due = time.Time{}
+		a.note("S4", EventReport, "", "none came")
+		a.tell(Submitted)
+	case m.State == OutcomeUnknown && r.Resend && now.Before(m.Expires) && m.SMS.Attempts < r.Tries:
+		a.resend()
+	case m.State == OutcomeUnknown:
+		a.fail(OutcomeLost)
+	case !now.Before(m.Expires): // partly submitted, and its time ran out
+		a.fail(GatewayDown)
+	default:
+		return nil, Effects{Want: true} // partly submitted: the next attempt
+	}
+	return a.done()
+}
+
+// resend opens the unknown segments again: the operator prefers one too many to none.
+func (a *advance) resend() {
+	leg := a.m.SMS
+	for i := range leg.Segments {
+		if leg.Segments[i].State == SegmentUnknown {
+			leg.Segments[i].State = SegmentOpen
+		}
+	}
+	a.note("S4", EventReleased, "", "sent again after an unknown outcome")
+	a.m.Due = a.now
+	if leg.has(SegmentTaken) {
+		a.become(Submitting, 0, leg.Cause)
+		return
+	}
+	leg.Holding = false
+	a.become(Accepted, 0, OutcomeLost)
+	a.fx.Stand = In
+}
