@@ -211,6 +211,8 @@ func (s *store) Commit(ctx context.Context, changes []delivery.Change) []error {
 
 type mqttOptions = mqtt.Options
 
+func hooksOf(t *testing.T) *hooks.Hook { return hooks.New(mqtt.New(nil), newEngine(t)) }
+
 // newEngine returns an engine that is never run.
 func newEngine(t *testing.T) *delivery.Engine {
 	t.Helper()

@@ -151,6 +151,13 @@ func (h *Hook) leaveSession(c *conn, expire bool) {
 	if now == c.expiry {
 		return
 	}
+	if h.present.enter(h.ctx, c.key()) != nil {
+		return
+	}
+	defer h.present.leaveDoor(c.key())
+	if h.present.has(c.key()) {
+		return // it has come back meanwhile
+	}
 	var err error
 	if expire {
 		h.engine.Forgotten(c.user, c.clientID)

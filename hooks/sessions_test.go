@@ -180,10 +180,7 @@ func TestSessionThatEndsWithItsDisconnect(t *testing.T) {
 	b.Subscribe(1, inbox(bob))
 	b.Raw(packets.Disconnect<<4, 7, 0, 5, 0x11, 0, 0, 0, 0) // Session Expiry Interval 0
 	b.ExpectClosed()
-	h.eventually("gone", func() bool { return h.hook.Stats().Connected.Load() == 0 })
-	if u, _ := h.people.User(bob); len(u.Devices) != 0 {
-		t.Errorf("still remembered: %v", u.Devices)
-	}
+	h.eventually("forgotten", func() bool { u, _ := h.people.User(bob); return len(u.Devices) == 0 })
 	if ack := h.dial(5).Connect(lasting(h, 5, bob, "b")); ack.SessionPresent {
 		t.Error("session present")
 	}

@@ -187,7 +187,7 @@ func (c *comparison) turn(ctx context.Context, b contender, round int) (all []re
 func (c *comparison) markdown(w io.Writer, results []result) error {
 	fmt.Fprintf(w, "Measured on %s on %s; medians of %d rounds in turn.\n\n", time.Now().Format(time.DateOnly), machine(), c.rounds)
 	fmt.Fprintf(w, "    %s\n\n", strings.Join(append([]string{"load"}, os.Args[1:]...), " "))
-	fmt.Fprintln(w, "| load | broker | msg/s (least to most) | ratio | CPU us/msg | p50 / p99 ms | RSS MiB | steal % | lost / doubled / out of order | other faults |")
+	fmt.Fprintln(w, "| load | broker | msg/s (least to most) | ratio | CPU us/msg: broker / load | p50 / p99 ms | RSS MiB | steal % | lost / doubled / out of order | other faults |")
 	_, err := fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|")
 	for _, l := range c.loads() {
 		var first float64
@@ -230,8 +230,8 @@ func row(load, broker string, runs []loadgen.FlowResult, first float64) string {
 		least, most = min(least, r.Costs.PerSecond), max(most, r.Costs.PerSecond)
 		sum.Add(r.Tally)
 	}
-	return fmt.Sprintf("| %s | %s | %.0f (%.0f to %.0f) | %.2f | %.1f | %.2f / %.2f | %s | %.1f | %d / %d / %d of %d | %s |",
-		load, broker, m.Costs.PerSecond, least, most, m.Costs.PerSecond/first, m.Costs.BrokerMicros,
+	return fmt.Sprintf("| %s | %s | %.0f (%.0f to %.0f) | %.2f | %.1f / %.1f | %.2f / %.2f | %s | %.1f | %d / %d / %d of %d | %s |",
+		load, broker, m.Costs.PerSecond, least, most, m.Costs.PerSecond/first, m.Costs.BrokerMicros, m.Costs.LoadMicros,
 		m.Latency.P50, m.Latency.P99, mib(m.Costs.BrokerRSS), m.Costs.StealPercent,
 		sum.Lost, sum.Duplicates, sum.OutOfOrder, sum.Sent, otherFaults(sum))
 }

@@ -40,7 +40,7 @@ log_type error
 const godwitConfig = `data: {dir}/data
 auth: {mode: open}
 listen: {mqtt: "127.0.0.1:{port}", http: "127.0.0.1:{port2}"}
-limits: {send_rate: 1000000/s, inbox: 10000000, connects_per_address: 100000/s, disk_free: 64MiB}
+limits: {send_rate: 1000000/s, inbox: 1000000, connects_per_address: 100000/s, disk_free: 64MiB}
 log: {level: warn}
 `
 

@@ -32,26 +32,12 @@ const (
 	propUserProperty   = 0x26
 )
 
-const maxRemaining = 268_435_455 // MQTT 5 §1.5.5
-
 func appendVarint(b []byte, n int) []byte {
 	for n >= 0x80 {
 		b = append(b, byte(n)|0x80)
 		n >>= 7
 	}
 	return append(b, byte(n))
-}
-
-func varintLen(n int) int {
-	switch {
-	case n < 1<<7:
-		return 1
-	case n < 1<<14:
-		return 2
-	case n < 1<<21:
-		return 3
-	}
-	return 4
 }
 
 func appendString(b []byte, s string) []byte {
