@@ -438,7 +438,7 @@ func TestPlaceWaitsForTheStoredAcknowledgement(t *testing.T) {
 		b.dev.Ack(b.slot(0), true)
 		w.pass(3 * time.Second)
 		w.crash()
-		w.is(id, delivery.Accepted, 0, "")
+		w.is(id, delivery.Waiting, 0, delivery.Offline) // the acknowledgement is lost
 		b.silent = false
 		b.clear()
 		w.connect(b, "boiler", delivery.Connection{Remembered: true, Resumed: true})
