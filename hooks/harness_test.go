@@ -81,7 +81,7 @@ func start(t *testing.T, s setup) *harness {
 	}
 	h.hook = hooks.New(h.server, delivery.New(cfg), s.options)
 	h.must(h.server.AddHook(h.hook, nil))
-	h.listener = &broker.Listener{Listen: "127.0.0.1:0", Died: h.hook.Died}
+	h.listener = &broker.Listener{Listen: "127.0.0.1:0", Died: h.hook.Died, Goodbye: h.hook.Goodbye}
 	if s.listener != nil {
 		s.listener(h.listener)
 	}
