@@ -21,11 +21,10 @@ func (d *Directory) change(ctx context.Context, a Address, edit func(*draft) err
 	return o.wait()
 }
 
-// run is the committer: what came in while it wrote is its next group.
+// run is the committer: what came in while it wrote is its next group. It sleeps while nothing is to be written.
 func (d *Directory) run(ctx context.Context) {
 	defer close(d.stopped)
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
+	var due <-chan time.Time
 	for {
 		ops, closed := d.ops.take(maxGroup)
 		d.commit(ctx, ops)
@@ -33,10 +32,19 @@ func (d *Directory) run(ctx context.Context) {
 			d.lastErr = d.flush(ctx)
 			return
 		}
+		if due == nil && len(d.doubt) > 0 {
+			due = time.After(flushEvery)
+		}
 		select {
 		case <-d.ops.wake:
-		case <-tick.C:
-			d.lastErr = d.flush(ctx)
+		case <-d.mem.changed:
+			if due == nil {
+				due = time.After(flushEvery)
+			}
+		case <-due:
+			if due = nil; d.flush(ctx) != nil { // Close tells when it does not get better
+				due = time.After(flushEvery)
+			}
 		}
 	}
 }
@@ -106,7 +114,7 @@ type group struct {
 // A row is what a group is about to write of one user.
 type row struct {
 	user   Address
-	rev    uint64
+	rev    uint64 // in the Table, before and then after the write
 	body   record // "": no such user
 	revoke []Token
 	fresh  bool // the user that was in memory is gone, whoever is in body
@@ -195,36 +203,32 @@ func (g *group) result(o *op, err error) error {
 // write makes the group's rows durable, then true in memory. An error of the Table leaves open what was written.
 func (d *Directory) write(ctx context.Context, g *group) error {
 	writes, rows := g.writes()
-	if len(writes) == 0 {
-		return nil
-	}
-	revs, errs, err := d.table.Write(ctx, writes)
-	if err == nil && len(revs) != len(writes) {
-		err = fmt.Errorf("the table answered %d of %d writes", len(revs), len(writes))
-	}
-	if err != nil {
-		for _, r := range rows {
-			if r != nil {
-				d.doubt[r.user] = struct{}{}
+	if len(writes) > 0 {
+		revs, errs, err := d.table.Write(ctx, writes)
+		if err == nil && len(revs) != len(writes) {
+			err = fmt.Errorf("the table answered %d of %d writes", len(revs), len(writes))
+		}
+		if err != nil {
+			g.inDoubt()
+			return err
+		}
+		for i, r := range rows {
+			if r == nil {
+				continue // a mark; a conflict says that it is there already
+			}
+			r.rev = revs[i]
+			if len(errs) > i && errs[i] != nil {
+				r.err = fmt.Errorf("contacts: user %s: %w; a directory must be the only writer of its table", r.user.Mask(), errs[i])
 			}
 		}
-		return err
 	}
-	for i, r := range rows {
-		switch {
-		case r == nil: // a mark; a conflict says that it is there already
-		case len(errs) > i && errs[i] != nil:
-			r.err = fmt.Errorf("contacts: user %s: %w; a directory must be the only writer of its table", r.user.Mask(), errs[i])
-		default:
-			delete(d.doubt, r.user)
-			d.mem.apply(r, revs[i], d.cfg.Now())
-		}
-	}
+	g.apply()
 	return nil
 }
 
 // writes returns what is to be written, and for each write its row; nil for a mark. Marks come first: should only a part be written, a
-// revoked token is revoked.
+// revoked token is revoked. A user that is in neither place, because it came and went within the group or its removal was written when that
+// was in doubt, needs no write.
 func (g *group) writes() (writes []Write, rows []*row) {
 	for _, r := range g.list {
 		if !r.write {
@@ -233,17 +237,31 @@ func (g *group) writes() (writes []Write, rows []*row) {
 		for i := range r.revoke {
 			writes, rows = append(writes, Write{Key: revokedPrefix + r.revoke[i].ID, Val: []byte{recordVersion}}), append(rows, nil)
 		}
-		if r.body == "" && r.rev == 0 { // came and went within the group
-			if len(r.revoke) > 0 {
-				rows[len(rows)-1] = r
-			}
-			continue
-		}
 		w := Write{Key: userKey(r.user), Rev: r.rev}
 		if r.body != "" {
 			w.Val = []byte(r.body)
+		} else if r.rev == 0 {
+			continue
 		}
 		writes, rows = append(writes, w), append(rows, r)
 	}
 	return writes, rows
+}
+
+func (g *group) inDoubt() {
+	for _, r := range g.list {
+		if r.write {
+			g.doubt[r.user] = struct{}{}
+		}
+	}
+}
+
+func (g *group) apply() {
+	now := g.cfg.Now()
+	for _, r := range g.list {
+		if r.write && r.err == nil {
+			delete(g.doubt, r.user)
+			g.mem.apply(r, now)
+		}
+	}
 }

@@ -67,10 +67,7 @@ func (d *Directory) longestAway(dr *draft) int {
 	longest := -1
 	for i := range dr.Devices {
 		away := dr.Devices[i].Away
-		if slices.Contains(dr.online, dr.Devices[i].ClientID) {
-			continue
-		}
-		if longest < 0 || away.Before(dr.Devices[longest].Away) {
+		if !away.IsZero() && (longest < 0 || away.Before(dr.Devices[longest].Away)) {
 			longest = i
 		}
 	}
@@ -160,8 +157,7 @@ func (d *Directory) expiring(ctx context.Context, now time.Time) (ops []*op) {
 	edit := existing(func(dr *draft) error {
 		d.date(&dr.User, dr.online)
 		for i := len(dr.Devices) - 1; i >= 0; i-- {
-			dev := &dr.Devices[i]
-			if !slices.Contains(dr.online, dev.ClientID) && expired(dev.Away, dev.Expiry, now) {
+			if expired(dr.Devices[i].Away, dr.Devices[i].Expiry, now) {
 				dr.forget(i)
 			}
 		}

@@ -199,36 +199,135 @@ func TestPresenceDuringAWrite(t *testing.T) {
 	table := newTable()
 	d := open(t, table, contacts.Config{Now: clock.now})
 	add(t, d, anna)
-	remember(t, d, anna, phone(anna, "old"))
-	d.Disconnected(anna, "old")
+	for _, id := range []string{"comes", "goes"} {
+		remember(t, d, anna, phone(anna, id))
+	}
+	d.Disconnected(anna, "comes")
 	gate, entered := make(chan struct{}), make(chan struct{})
 	table.set(func(m *memTable) { m.gate, m.entered = gate, entered })
 
 	done := make(chan error)
 	go func() { done <- d.Remember(ctx, anna, phone(anna, "new")) }()
 	<-entered
-	d.Connected(anna, "old")
-	clock.add(time.Minute)
+	clock.add(2 * time.Hour)
+	d.Connected(anna, "comes")
+	d.Disconnected(anna, "goes")
+	went := clock.now()
 	d.Disconnected(anna, "new") // gone before it was remembered
+	clock.add(time.Second)
 	table.set(func(m *memTable) { m.gate, m.entered = nil, nil })
 	close(gate)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	check := func(d *contacts.Directory, when string, connected bool) {
+	remembered := clock.now()
+	check := func(d *contacts.Directory, when string, comes time.Time) {
 		t.Helper()
-		if away, ok := awayOf(d, anna, "new"); !ok || !away.Equal(clock.now()) {
-			t.Errorf("%s, the new device is remembered %v, away since %v", when, ok, away)
+		for id, want := range map[string]time.Time{"comes": comes, "goes": went, "new": remembered} {
+			if away, ok := awayOf(d, anna, id); !ok || !away.Equal(want) {
+				t.Errorf("%s, %q is remembered %v, away since %v, want %v", when, id, ok, away, want)
+			}
 		}
-		if away, ok := awayOf(d, anna, "old"); !ok || away.IsZero() != connected {
-			t.Errorf("%s, the old device is remembered %v, away since %v", when, ok, away)
+		if u, _ := d.User(anna); !u.LastSeen.Equal(went.Truncate(time.Hour)) {
+			t.Errorf("%s, last seen %v", when, u.LastSeen)
 		}
 	}
-	check(d, "in memory", true)
+	check(d, "in memory", time.Time{})
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	check(open(t, table.crash(), contacts.Config{Now: clock.now}), "after a crash", false)
+	clock.add(time.Hour)
+	check(open(t, table.crash(), contacts.Config{Now: clock.now}), "after a crash", clock.now())
+}
+
+func TestADeviceThatWentBeforeItWasRememberedIsWrittenAsAway(t *testing.T) {
+	clock := newClock()
+	table := newTable()
+	d := open(t, table, contacts.Config{Now: clock.now})
+	add(t, d, anna)
+	d.Connected(anna, "any")
+	if err := d.HasInbox(ctx, anna); err != nil { // writes that connection as well
+		t.Fatal(err)
+	}
+	gate, entered := make(chan struct{}), make(chan struct{}, 2)
+	table.set(func(m *memTable) { m.gate, m.entered = gate, entered })
+	done := make(chan error)
+	go func() { done <- d.Remember(ctx, anna, phone(anna, "pixel")) }()
+	<-entered
+	d.Disconnected(anna, "pixel")
+	went := clock.now()
+	close(gate)
+	if err := errors.Join(<-done, d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	clock.add(time.Hour)
+	if away, _ := awayOf(open(t, table.crash(), contacts.Config{Now: clock.now}), anna, "pixel"); !away.Equal(went) {
+		t.Fatalf("away since %v, want %v", away, went)
+	}
+}
+
+func TestADeviceIsAwaySinceTheFirstDisconnect(t *testing.T) {
+	clock := newClock()
+	d := open(t, newTable(), contacts.Config{Now: clock.now})
+	add(t, d, anna)
+	remember(t, d, anna, phone(anna, "pixel"))
+	went := clock.now()
+	for range 2 {
+		d.Disconnected(anna, "pixel")
+		clock.add(time.Minute)
+	}
+	if away, _ := awayOf(d, anna, "pixel"); !away.Equal(went) {
+		t.Fatalf("away since %v, want %v", away, went)
+	}
+	late := phone(anna, "late")
+	late.Away = went
+	remember(t, d, anna, late)
+	d.Connected(anna, "pixel")
+	late.Away = clock.now() // it went, and says so itself
+	remember(t, d, anna, late)
+	if away, _ := awayOf(d, anna, "late"); !away.Equal(clock.now()) {
+		t.Fatalf("away since %v, want %v", away, clock.now())
+	}
+}
+
+// A device that was refused holds nothing.
+func TestARefusedDeviceIsNotConnected(t *testing.T) {
+	clock := newClock()
+	d := open(t, newTable(), contacts.Config{Now: clock.now, Devices: 1})
+	add(t, d, anna)
+	remember(t, d, anna, phone(anna, "only"))
+	if err := d.Remember(ctx, anna, phone(anna, "refused")); !errors.Is(err, contacts.ErrDevices) {
+		t.Fatal(err)
+	}
+	d.Disconnected(anna, "only")
+	clock.add(90 * 24 * time.Hour)
+	if d.Registered(anna) {
+		t.Fatal("the refused device keeps the registration")
+	}
+}
+
+func TestNothingOfAFailedFlushIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 1200 // several writes
+		table := newTable()
+		d := open(t, table, contacts.Config{})
+		for i := range n {
+			a := number(i)
+			add(t, d, a)
+			remember(t, d, a, phone(a, "pixel"))
+			d.Disconnected(a, "pixel")
+		}
+		left := time.Now()
+		table.set(func(m *memTable) { m.fail = 1 })
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		d2 := open(t, table.crash(), contacts.Config{})
+		for i := range n {
+			if away, _ := awayOf(d2, number(i), "pixel"); !away.Equal(left) {
+				t.Fatalf("user %d is away since %v, want %v", i, away, left)
+			}
+		}
+	})
 }
 
 func TestExpireDevices(t *testing.T) {
@@ -327,6 +426,24 @@ func TestDevicesAfterACrash(t *testing.T) {
 	remember(t, d, anna, phone(anna, "newer")) // in the place of the tablet, which never came back
 	if ids := clientIDs(d, anna); !slices.Equal(ids, []string{"new", "newer"}) {
 		t.Fatalf("remembered %v", ids)
+	}
+}
+
+func TestASessionRunsOutAfterACrash(t *testing.T) {
+	clock := newClock()
+	table := newTable()
+	d := open(t, table, contacts.Config{Now: clock.now})
+	add(t, d, anna)
+	dev := phone(anna, "pixel")
+	dev.Expiry = time.Minute
+	remember(t, d, anna, dev)
+	d = open(t, table.crash(), contacts.Config{Now: clock.now})
+	for _, want := range []int{0, 1, 0} {
+		told, err := d.ExpireDevices(ctx, clock.now())
+		if err != nil || len(told) != want {
+			t.Fatalf("expired %v, %v", told, err)
+		}
+		clock.add(time.Minute)
 	}
 }
 

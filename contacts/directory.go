@@ -53,7 +53,7 @@ type Directory struct {
 
 	closing sync.Once
 	stopped chan struct{} // closed when the committer is gone
-	lastErr error         // of the committer's last flush; to be read once stopped is closed
+	lastErr error         // of the last flush; to be read once stopped is closed
 }
 
 // Errors of a Directory.

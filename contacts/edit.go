@@ -20,21 +20,22 @@ func existing(edit func(*draft) error) func(*draft) error {
 
 // Add registers a user, or returns ErrExists.
 func (d *Directory) Add(ctx context.Context, a Address) (User, error) {
+	var added User
 	err := d.change(ctx, a, func(dr *draft) error {
 		if dr.exists {
 			return fmt.Errorf("user %s: %w", a.Mask(), ErrExists)
 		}
 		d.register(dr)
+		added = dr.User
 		return nil
 	})
 	if err != nil {
 		return User{}, err
 	}
-	u, ok := d.User(a)
-	if !ok {
-		return User{}, noUser(a) // removed at once by somebody else
+	if u, ok := d.User(a); ok {
+		return u, nil
 	}
-	return u, nil
+	return added, nil // and removed at once
 }
 
 func (d *Directory) register(dr *draft) {
@@ -71,7 +72,8 @@ func (d *Directory) IssueToken(ctx context.Context, a Address, device string) (t
 	return token, t.ID, nil
 }
 
-// RevokeToken revokes a token of a user by its id, all of them when id is empty. ErrNoUser, ErrNoToken.
+// RevokeToken revokes a token of a user by its id, all of them when id is empty. ErrNoUser, ErrNoToken. After an error of the Table the
+// token is still good, but may be found revoked at the next Open; the same goes for Remove and all tokens of the user.
 func (d *Directory) RevokeToken(ctx context.Context, a Address, id string) error {
 	return d.change(ctx, a, existing(func(dr *draft) error {
 		keep := slices.DeleteFunc(slices.Clone(dr.Tokens), func(t Token) bool { return id == "" || t.ID == id })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,35 +17,43 @@ const (
 
 func userKey(a Address) string { return userPrefix + string(a) }
 
-// load fills memory. A token that is marked as revoked is revoked, whatever a user's record says.
+// load fills memory. A token that is marked as revoked is revoked, whatever a user's record says: the write of the record may have failed.
 func (d *Directory) load(ctx context.Context) error {
-	err := d.table.Scan(ctx, userPrefix, func(key string, val []byte, rev uint64) error {
-		a, err := ParseAddress(strings.TrimPrefix(key, userPrefix))
-		if err != nil {
-			return fmt.Errorf("the key of a user: %w; was it written by something else?", err)
-		}
-		return d.loadUser(a, record(val), rev)
-	})
-	if err != nil {
-		return err
-	}
-	return d.table.Scan(ctx, revokedPrefix, func(key string, _ []byte, _ uint64) error {
+	err := d.table.Scan(ctx, revokedPrefix, func(key string, _ []byte, _ uint64) error {
 		id, err := parseTokenID(strings.TrimPrefix(key, revokedPrefix))
 		if err == nil {
 			d.mem.setOwner(id, "")
 		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return d.table.Scan(ctx, userPrefix, func(key string, val []byte, rev uint64) error {
+		a, err := ParseAddress(strings.TrimPrefix(key, userPrefix))
+		if err != nil {
+			return fmt.Errorf("the key of a user: %w; was it written by something else?", err)
+		}
+		return d.loadUser(a, record(val), rev)
+	})
 }
 
 func (d *Directory) loadUser(a Address, r record, rev uint64) error {
 	u, err := decode(r)
 	if err != nil {
-		return fmt.Errorf("user %s: %w; restore the store from a backup, or write the record anew with the version that wrote it", a.Mask(), err)
+		return fmt.Errorf("user %s: %w; restore the store from a backup, or use the version of godwit that wrote it", a.Mask(), err)
 	}
-	d.mem.of(a).users[a] = account{rev: rev, body: r}
+	s := d.mem.of(a)
+	s.users[a] = account{rev: rev, body: r}
+	n := len(u.Tokens)
+	u.Tokens = slices.DeleteFunc(u.Tokens, d.mem.revoked)
 	for i := range u.Tokens {
 		d.mem.setOwner(idOf(u.Tokens[i].Hash), a)
+	}
+	if len(u.Tokens) < n {
+		s.users[a] = account{rev: rev, body: encode(&u)}
+		s.dirty[a] = struct{}{}
+		ring(d.mem.changed)
 	}
 	return nil
 }

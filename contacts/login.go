@@ -78,5 +78,8 @@ func (d *Directory) openLogin(ctx context.Context, username string) (Login, erro
 		}
 		return nil
 	})
-	return Login{Address: a}, err
+	if err != nil {
+		return Login{}, err
+	}
+	return Login{Address: a}, nil
 }

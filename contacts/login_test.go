@@ -1,6 +1,9 @@
 package contacts_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"regexp"
 	"strings"
@@ -44,6 +47,7 @@ func TestLogin(t *testing.T) {
 		{"without gw_", string(anna), strings.TrimPrefix(token, "gw_"), contacts.Login{}, contacts.ErrLogin},
 		{"too short", string(anna), token[:len(token)-1], contacts.Login{}, contacts.ErrLogin},
 		{"too long", string(anna), token + "A", contacts.Login{}, contacts.ErrLogin},
+		{"other spelling of the same bits", string(anna), token[:45] + respelled(token[45]), contacts.Login{}, contacts.ErrLogin},
 		{"newline", string(anna), token[:45] + "\n", contacts.Login{}, contacts.ErrLogin},
 		{"revoked", string(ben), revoked, contacts.Login{}, contacts.ErrRevoked},
 		{"revoked, alone", "", revoked, contacts.Login{}, contacts.ErrRevoked},
@@ -63,6 +67,37 @@ func TestLogin(t *testing.T) {
 	}
 	if table.calls() != before {
 		t.Errorf("logins cost %d writes", table.calls()-before)
+	}
+}
+
+// respelled sets a bit of a token's last character that stands for nothing: 43 characters are 258 bits.
+func respelled(c byte) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return alphabet[strings.IndexByte(alphabet, c)|1:][:1]
+}
+
+// Only the HMAC of a token is stored, and all of it counts.
+func TestTokensAreStoredAsHMAC(t *testing.T) {
+	table := newTable()
+	d := open(t, table, contacts.Config{})
+	add(t, d, anna)
+	token, _ := issue(t, d, anna)
+	u, _ := d.User(anna)
+	bits, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(token, "gw_"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := hmac.New(sha256.New, table.recs["secret/token"].val[1:])
+	h.Write(bits)
+	if !hmac.Equal(h.Sum(nil), u.Tokens[0].Hash[:]) {
+		t.Fatalf("stored %x, want %x", u.Tokens[0].Hash, h.Sum(nil))
+	}
+
+	u.Tokens[0].Hash[31] ^= 1 // the id, which is the beginning, is the same
+	crashed := table.crash()
+	crashed.recs["user/"+string(anna)] = memRecord{contacts.EncodeRecord(&u), 9}
+	if _, err := open(t, crashed, contacts.Config{}).Login(ctx, "", token); !errors.Is(err, contacts.ErrLogin) {
+		t.Fatalf("half a hash is enough: %v", err)
 	}
 }
 

@@ -47,7 +47,7 @@ type queue[T any] struct {
 	mu     sync.Mutex
 	wait   []T
 	closed bool
-	wake   chan struct{} // has one element when there may be something to do
+	wake   chan struct{} // a bell
 }
 
 func newQueue[T any]() *queue[T] { return &queue[T]{wake: make(chan struct{}, 1)} }
@@ -59,7 +59,7 @@ func (q *queue[T]) put(all ...T) error {
 		return ErrClosed
 	}
 	q.wait = append(q.wait, all...)
-	q.ring()
+	ring(q.wake)
 	return nil
 }
 
@@ -73,7 +73,7 @@ func (q *queue[T]) take(n int) (some []T, closed bool) {
 		some, q.wait = q.wait[:n:n], q.wait[n:]
 	}
 	if len(q.wait) > 0 || q.closed {
-		q.ring()
+		ring(q.wake)
 	}
 	return some, q.closed
 }
@@ -82,12 +82,13 @@ func (q *queue[T]) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.ring()
+	ring(q.wake)
 }
 
-func (q *queue[T]) ring() {
+// ring tells who waits at a bell, a channel of capacity 1, to look again.
+func ring(bell chan struct{}) {
 	select {
-	case q.wake <- struct{}{}:
+	case bell <- struct{}{}:
 	default:
 	}
 }

@@ -46,7 +46,7 @@ func encode(u *User) record {
 		b[1] |= flagInbox
 	}
 	binary.BigEndian.PutUint32(b[2:], uint32(unix(u.Registered)))
-	binary.BigEndian.PutUint32(b[6:], uint32(unix(u.LastSeen)/3600))
+	binary.BigEndian.PutUint32(b[6:], uint32(clamp(u.LastSeen.Unix()/3600)))
 	b = binary.AppendUvarint(b, uint64(len(u.Devices)))
 	var one []byte
 	for i := range u.Devices {
@@ -97,8 +97,10 @@ func unix(t time.Time) uint64 {
 	if t.IsZero() {
 		return 0
 	}
-	return uint64(min(max(t.Unix(), 0), 1<<32-1))
+	return clamp(t.Unix())
 }
+
+func clamp(v int64) uint64 { return uint64(min(max(v, 0), 1<<32-1)) }
 
 func fromUnix(s uint64) time.Time {
 	if s == 0 {

@@ -26,12 +26,13 @@ type account struct {
 
 // A memory is all users by address, and all tokens by id.
 type memory struct {
-	seed   maphash.Seed
-	shards [shardCount]shard
+	seed    maphash.Seed
+	changed chan struct{} // a bell: a shard has something dirty
+	shards  [shardCount]shard
 }
 
 func newMemory() *memory {
-	m := &memory{seed: maphash.MakeSeed()}
+	m := &memory{seed: maphash.MakeSeed(), changed: make(chan struct{}, 1)}
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.users, s.online, s.dirty, s.tokens = map[Address]account{}, map[Address][]string{}, map[Address]struct{}{}, map[tokenID]Address{}
@@ -72,6 +73,11 @@ func (m *memory) owner(id tokenID) (a Address, ok bool) {
 	return a, ok
 }
 
+func (m *memory) revoked(t Token) bool {
+	a, ok := m.owner(idOf(t.Hash))
+	return ok && a == ""
+}
+
 func (m *memory) setOwner(id tokenID, a Address) {
 	s := &m.shards[id%shardCount]
 	s.mu.Lock()
@@ -80,7 +86,7 @@ func (m *memory) setOwner(id tokenID, a Address) {
 }
 
 // apply puts a written row into memory: revoked tokens are refused before the user changes, new ones known after.
-func (m *memory) apply(r *row, rev uint64, now time.Time) {
+func (m *memory) apply(r *row, now time.Time) {
 	for i := range r.revoke {
 		m.setOwner(idOf(r.revoke[i].Hash), "")
 	}
@@ -90,7 +96,9 @@ func (m *memory) apply(r *row, rev uint64, now time.Time) {
 		return
 	}
 	u := must(r.body)
-	s.put(r, &u, rev, now)
+	if s.put(r, &u, now) {
+		ring(m.changed)
+	}
 	for i := range u.Tokens {
 		m.setOwner(idOf(u.Tokens[i].Hash), r.user)
 	}
@@ -104,7 +112,8 @@ func (s *shard) remove(a Address) {
 	delete(s.dirty, a)
 }
 
-func (s *shard) put(r *row, u *User, rev uint64, now time.Time) {
+// put reports whether the user is dirty: not in memory as it was written.
+func (s *shard) put(r *row, u *User, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cur := *u
@@ -115,11 +124,13 @@ func (s *shard) put(r *row, u *User, rev uint64, now time.Time) {
 	}
 	settle(u, &cur, s.online[r.user], now)
 	body := encode(u)
-	s.users[r.user] = account{rev: rev, body: body}
-	delete(s.dirty, r.user)
-	if body != r.body {
-		s.dirty[r.user] = struct{}{}
+	s.users[r.user] = account{rev: r.rev, body: body}
+	if body == r.body {
+		delete(s.dirty, r.user)
+		return false
 	}
+	s.dirty[r.user] = struct{}{}
+	return true
 }
 
 // settle gives u, as it was written, what Connected and Disconnected have changed in cur meanwhile. A device that the record calls
@@ -156,6 +167,7 @@ func (m *memory) touch(a Address, fn func(*shard, *User) bool) {
 	if fn(s, &u) {
 		s.users[a] = account{rev: acc.rev, body: encode(&u)}
 		s.dirty[a] = struct{}{}
+		ring(m.changed)
 	}
 }
 

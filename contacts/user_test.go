@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -135,6 +134,40 @@ func TestARegistrationDecays(t *testing.T) {
 	}
 }
 
+// A number may have a record without having proved itself.
+func TestNotRegistered(t *testing.T) {
+	table := newTable()
+	table.recs["user/"+string(anna)] = memRecord{contacts.EncodeRecord(&contacts.User{}), 1}
+	d := open(t, table, contacts.Config{Open: true})
+	var told []contacts.Event
+	d.Watch(func(e contacts.Event) { told = append(told, e) })
+	d.Connected(anna, "any")
+	if !d.Exists(anna) || d.Registered(anna) {
+		t.Fatalf("exists %v, registered %v", d.Exists(anna), d.Registered(anna))
+	}
+	if _, err := d.Login(ctx, string(anna), ""); err != nil || !d.Registered(anna) {
+		t.Fatalf("in open mode a login registers it: %v", err)
+	}
+	if err := d.Close(); err != nil || len(told) != 1 || told[0].Kind != contacts.UserChanged {
+		t.Fatalf("told %+v, %v", told, err)
+	}
+}
+
+func TestARemovedUserIsNotConnected(t *testing.T) {
+	clock := newClock()
+	d := open(t, newTable(), contacts.Config{Now: clock.now})
+	add(t, d, anna)
+	d.Connected(anna, "pixel")
+	if err := d.Remove(ctx, anna); err != nil {
+		t.Fatal(err)
+	}
+	add(t, d, anna)
+	clock.add(90 * 24 * time.Hour)
+	if d.Registered(anna) {
+		t.Fatal("the old owner's connection keeps the registration")
+	}
+}
+
 func TestHasInboxWritesOnce(t *testing.T) {
 	table := newTable()
 	d := open(t, table, contacts.Config{})
@@ -153,55 +186,6 @@ func TestHasInboxWritesOnce(t *testing.T) {
 	}
 	if err := d.HasInbox(ctx, ben); !errors.Is(err, contacts.ErrNoUser) {
 		t.Fatalf("of nobody: %v", err)
-	}
-}
-
-func TestConcurrentChangesShareAWrite(t *testing.T) {
-	table := newTable()
-	d := open(t, table, contacts.Config{})
-	table.set(func(m *memTable) { m.gate, m.entered = make(chan struct{}), make(chan struct{}) })
-	first := make(chan error)
-	go func() { _, err := d.Add(ctx, anna); first <- err }()
-	<-table.entered
-
-	// While the first write is under way, two hundred more come in.
-	const n = 200
-	errs := make(chan error, n)
-	var ready sync.WaitGroup
-	for i := range n {
-		ready.Add(1)
-		go func() {
-			ready.Done()
-			if i%2 == 0 {
-				_, err := d.Add(ctx, contacts.Address(fmt.Sprintf("name-%d", i)))
-				errs <- err
-				return
-			}
-			_, _, err := d.IssueToken(ctx, anna, "many")
-			errs <- err
-		}()
-	}
-	ready.Wait()
-	t.Cleanup(func() { close(table.entered) })
-	go func() {
-		for range table.entered {
-			table.gate <- struct{}{}
-		}
-	}()
-	table.gate <- struct{}{}
-	if err := <-first; err != nil {
-		t.Fatal(err)
-	}
-	for range n {
-		if err := <-errs; err != nil {
-			t.Fatal(err)
-		}
-	}
-	if u, _ := d.User(anna); len(u.Tokens) != n/2 || len(slices.Collect(d.Users())) != 1+n/2 {
-		t.Fatalf("%d tokens, %d users", len(u.Tokens), len(slices.Collect(d.Users())))
-	}
-	if calls := table.calls() - 2; calls > n/4 {
-		t.Fatalf("%d changes took %d writes", n, calls)
 	}
 }
 

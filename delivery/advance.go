@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"errors"
 	"time"
 	"unicode/utf8"
 
@@ -177,11 +178,11 @@ func forbids(m *Message, r Rules) Reason {
 		return NotText
 	}
 	segments, err := sms.Split(r.text(m))
-	if err != nil {
-		return NotText
-	}
-	if r.MaxSegments > 0 && len(segments) > r.MaxSegments {
+	switch {
+	case errors.Is(err, sms.ErrTooLong), r.MaxSegments > 0 && len(segments) > r.MaxSegments:
 		return TooLong
+	case err != nil:
+		return NotText
 	}
 	return ""
 }

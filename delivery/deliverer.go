@@ -95,6 +95,16 @@ func (d *deliverer) post(ev event) {
 	}
 }
 
+// behind reports whether more waits than a lane should add to.
+func (d *deliverer) behind() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.events) > maxBehind
+}
+
+// maxBehind is how many events may wait before senders are held back.
+const maxBehind = 8192
+
 // call runs fn in the deliverer's goroutine, soon.
 func (d *deliverer) call(fn func(now time.Time)) { d.post(event{kind: evCall, fn: fn}) }
 
@@ -193,6 +203,9 @@ func (d *deliverer) result(p *proposal, err error, now time.Time) {
 		} else if m != nil {
 			d.advanced(m, now)
 			d.failover(m, p.failed, now)
+			if p.intent.kind == intentAck {
+				d.acknowledgementStored(m.To, m.ID)
+			}
 		}
 		for i := range p.change.Entries {
 			d.entry(&p.change.Entries[i], m, now)
@@ -204,6 +217,15 @@ func (d *deliverer) result(p *proposal, err error, now time.Time) {
 		}
 		if p.intent.kind != intentNone {
 			d.again(m.ID, p.intent)
+		}
+	}
+}
+
+// acknowledgementStored lets the places of a user's devices pass a message.
+func (d *deliverer) acknowledgementStored(user contacts.Address, id ID) {
+	if l := d.lines[user]; l != nil {
+		for _, s := range l.sessions {
+			s.stored(id)
 		}
 	}
 }
@@ -231,6 +253,7 @@ func (d *deliverer) again(id ID, in intent) {
 				d.propose(next, fx, in, now)
 				return
 			}
+			d.acknowledgementStored(m.To, id)
 		}
 		d.advanced(m, now)
 	})
@@ -269,7 +292,7 @@ func (d *deliverer) openRef(l *line, m *Message) *ref {
 	if m.Settled() {
 		return nil
 	}
-	r := &ref{id: m.ID, line: l, size: uint32(len(m.Payload) + len(m.From) + len(m.To))}
+	r := &ref{id: m.ID, from: m.From, line: l, size: uint32(len(m.Payload) + len(m.From) + len(m.To))}
 	d.open[m.ID] = r
 	l.link(r)
 	d.e.stats.Open.Add(1)
@@ -279,7 +302,32 @@ func (d *deliverer) openRef(l *line, m *Message) *ref {
 
 func (r *ref) update(m *Message) {
 	r.q, r.due = m.Question(), m.Due
-	r.released = m.State == Accepted && m.SMS != nil && m.SMS.Claims > 0
+	r.queue(m.State == Accepted && m.SMS != nil && m.SMS.Claims > 0, r.behind)
+}
+
+// queue notes whether an SMS that is due must wait, for its next attempt or behind another.
+func (r *ref) queue(released, behind bool) {
+	was, is := r.released || r.behind, released || behind
+	r.released, r.behind = released, behind
+	switch {
+	case is && !was:
+		r.line.queued++
+	case was && !is:
+		r.line.queued--
+	}
+}
+
+// ahead returns an earlier message of the same sender whose SMS must wait: what comes later must not overtake it.
+func (r *ref) ahead() *ref {
+	if r.line.queued == 0 {
+		return nil
+	}
+	for p := r.prev; p != nil; p = p.prev {
+		if (p.released || p.behind) && !p.wanted && p.from == r.from {
+			return p
+		}
+	}
+	return nil
 }
 
 // advanced takes a message that is now as m says.
@@ -329,6 +377,7 @@ func (d *deliverer) close(r *ref, m *Message, now time.Time) {
 	if r.entry != nil {
 		r.entry.Message = m
 	}
+	r.queue(false, false)
 	l := r.line
 	if len(l.sessions) > 1 && m.State == Delivered {
 		for _, s := range l.sessions {
@@ -371,6 +420,9 @@ func (d *deliverer) consider(r *ref, now time.Time) {
 	}
 	ev := d.evidence(r, now)
 	ans := Decide(r.q, ev, now, d.rules)
+	if ans.Do != GoSMS {
+		r.queue(r.released, false)
+	}
 	if ans.Do != GoSMS && r.wanted {
 		r.wanted = false
 		d.e.drop(r.id)
@@ -412,6 +464,16 @@ func (d *deliverer) goSMS(r *ref, registered bool, now time.Time) {
 		d.scheduleRef(r, r.due)
 		return
 	}
+	if first := r.ahead(); first != nil {
+		at := now
+		if first.fire.After(at) {
+			at = first.fire
+		}
+		r.queue(r.released, true)
+		d.scheduleRef(r, at.Add(time.Millisecond))
+		return
+	}
+	r.queue(r.released, false)
 	d.act(r, intent{kind: intentLook}, now, func(m *Message) (*Message, Effects) {
 		next, fx := m.Fallback(registered, now, d.rules)
 		if next == nil && fx.Want {
@@ -424,8 +486,8 @@ func (d *deliverer) goSMS(r *ref, registered bool, now time.Time) {
 
 func (d *deliverer) want(r *ref, m *Message) {
 	r.wanted = true
-	prio := sms.Fresh
-	if m.SMS != nil {
+	prio := sms.Fresh // also when nothing was sent so far: the order of a sender's messages must survive an outage
+	if m.SMS != nil && m.SMS.Attempts > 0 {
 		prio = sms.Retry
 	}
 	d.e.want(m, prio, r.tried)

@@ -155,8 +155,9 @@ func New(cfg Config) *Engine {
 		RetryFirst: cfg.Retry.First, RetryFactor: cfg.Retry.Factor, RetryMax: cfg.Retry.Max, UnknownHold: cfg.Unknown.Hold, Resend: cfg.Unknown.Resend,
 		Validity: cfg.Validity, DLRTimeout: cfg.DLRTimeout, Text: text,
 	}
-	e.lane = newLane(cfg.Store, e.origins, e.stats)
+	e.lane = newLane(cfg.Store, e.origins, e.stats, e.log)
 	e.dlv = newDeliverer(e)
+	e.lane.behind = e.dlv.behind
 	e.readers = newPool(e.dlv)
 	if len(e.gateways) > 0 {
 		e.dispatch = sms.NewDispatcher(e.gateways, e, sms.Dispatch{OnAlarm: func(gateway string, err error) {
@@ -243,17 +244,20 @@ func (e *Engine) committed(results []result) {
 
 // recover reads what is open, behind the back of what comes in meanwhile.
 func (e *Engine) recover() {
-	defer close(e.recovered)
 	const batch = 256
-	var some []*Message
+	var some, submitted []*Message
 	hand := func() {
 		ms := some
 		some = nil
 		e.dlv.call(func(now time.Time) { e.dlv.recover(ms, now) })
 	}
 	for {
+		submitted = submitted[:0]
 		err := e.cfg.Store.Recover(e.ctx, time.Now().Add(-originAge), func(m *Message) error {
 			e.origins.recovered(m)
+			if m.SMS != nil && m.SMS.Holding && m.SMS.Until.IsZero() {
+				submitted = append(submitted, m)
+			}
 			if !m.Settled() {
 				m.Payload = nil // decisions do not need it, and it may be much
 				if some = append(some, m); len(some) == batch {
@@ -272,14 +276,21 @@ func (e *Engine) recover() {
 		}
 	}
 	hand()
+	e.origins.complete()
 	done := make(chan struct{})
 	e.dlv.call(func(time.Time) {
 		e.dlv.recovering, e.dlv.settled = false, nil
 		close(done)
+		close(e.recovered)
 	})
 	select {
 	case <-done:
 	case <-e.ctx.Done():
+	}
+	for _, m := range submitted { // a report may have come before the crash, and the answer have been stored just before it
+		if err := e.meet(e.ctx, m, m.SMS.Gateway); err != nil && e.ctx.Err() == nil {
+			e.log.Error().Err(err).Msg("reports of an SMS from before the start could not be looked for")
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 // A proposal is a change that waits for its group, and who must be told what became of it.
@@ -25,17 +27,20 @@ type lane struct {
 	store   Store
 	origins *origins
 	stats   *Stats
+	log     zerolog.Logger
+	behind  func() bool // the deliverer is: acknowledgements wait for it, so that senders are held back
 
 	mu     sync.Mutex
 	queue  []*proposal
 	closed bool
 	wake   chan struct{}
 
-	started time.Time // of the latest commit
-	last    int       // how many changes it had
-	batch   []*proposal
-	changes []Change
-	results []result
+	started    time.Time // of the latest commit
+	complained time.Time
+	last       int // how many changes it had
+	batch      []*proposal
+	changes    []Change
+	results    []result
 }
 
 // A result says what became of a proposal.
@@ -51,8 +56,8 @@ const (
 	expectedBytes = 512                    // of a record, without its payload
 )
 
-func newLane(store Store, o *origins, stats *Stats) *lane {
-	return &lane{store: store, origins: o, stats: stats, wake: make(chan struct{}, 1)}
+func newLane(store Store, o *origins, stats *Stats, log zerolog.Logger) *lane {
+	return &lane{store: store, origins: o, stats: stats, log: log, wake: make(chan struct{}, 1)}
 }
 
 // propose queues p; false when the lane is closed.
@@ -100,6 +105,9 @@ func (l *lane) run(stop <-chan struct{}, deliver func([]result)) {
 			}
 			<-l.wake
 			continue
+		}
+		for l.behind() {
+			time.Sleep(linger)
 		}
 		if l.last >= lingerFrom {
 			if d := linger - time.Since(l.started); d > 0 {
@@ -200,9 +208,12 @@ func (l *lane) commit(deliver func([]result)) bool {
 
 // judge returns the proposal that must be made instead of p, or nil when err is its answer.
 func (l *lane) judge(p *proposal, err error, now time.Time) *proposal {
+	if err == nil {
+		return nil
+	}
 	var known *Known
 	switch {
-	case err == nil, errors.Is(err, ErrConflict), errors.Is(err, ErrDisk), errors.As(err, &known):
+	case errors.Is(err, ErrConflict), errors.Is(err, ErrDisk), errors.As(err, &known):
 		return nil
 	case errors.Is(err, ErrFull):
 		m := p.change.Message
@@ -211,6 +222,10 @@ func (l *lane) judge(p *proposal, err error, now time.Time) *proposal {
 		return p
 	case p.acceptor != nil || p.answer != nil:
 		return nil // the caller can be told
+	}
+	if now.Sub(l.complained) > time.Second {
+		l.complained = now
+		l.log.Error().Err(err).Msg("the store fails; what it must not lose is tried again")
 	}
 	return p
 }

@@ -19,6 +19,7 @@ type line struct {
 	tailBytes int
 	newest    Position // of what was committed to this inbox since the line began
 
+	queued   int      // open messages whose SMS is due and must wait: later ones of the same sender wait for them
 	seen     Position // acknowledged by some device
 	seenKept Position // in the store
 	lost     time.Time
@@ -61,6 +62,7 @@ type session struct {
 	tailNext int // index in the line's tail
 
 	out    []flight // written and not acknowledged, in order
+	acked  []acked  // acknowledged, and not durably so yet
 	resend map[Position]uint16
 	upto   Position // resend: everything up to here was pushed before the resumption
 	slot   uint16
@@ -70,6 +72,12 @@ type session struct {
 	settling time.Time
 	answered Answered
 	fire     time.Time
+}
+
+// An acked is a message whose acknowledgement is on its way to the store; the device's place must not pass it before.
+type acked struct {
+	id  ID
+	pos Position
 }
 
 // A flight is a push that was written and is not acknowledged.
@@ -88,6 +96,7 @@ type flight struct {
 // A ref is an open message, as far as decisions need it.
 type ref struct {
 	id         ID
+	from       contacts.Address
 	line       *line
 	prev, next *ref
 	q          Question
@@ -102,6 +111,7 @@ type ref struct {
 	wanted     bool
 	held       bool
 	released   bool     // a claim was: due is when the next attempt may be
+	behind     bool     // an earlier message of the same sender goes first
 	cause      Reason   // why it becomes an SMS
 	tried      []string // gateways, in this round
 	told       bool     // that it is pushing
@@ -197,14 +207,30 @@ func (s *session) needs(end int) int {
 	return s.tailNext
 }
 
-// place is the position up to which the device has everything: just before the oldest push that it may still acknowledge.
+// place is the position up to which the device has everything, durably: just before the oldest push that it may still acknowledge, or whose
+// acknowledgement is not stored yet.
 func (s *session) place() Position {
+	place := s.cursor
 	for i := range s.out {
 		if f := &s.out[i]; !f.withdrawn {
-			return f.pos - 1
+			place = min(place, f.pos-1)
+			break
 		}
 	}
-	return s.cursor
+	for i := range s.acked {
+		place = min(place, s.acked[i].pos-1)
+	}
+	return place
+}
+
+// stored notes that the acknowledgement of a message is durable, or that there is nothing to store.
+func (s *session) stored(id ID) {
+	for i := range s.acked {
+		if s.acked[i].id == id {
+			s.acked = append(s.acked[:i], s.acked[i+1:]...)
+			return
+		}
+	}
 }
 
 // take removes the flight under a slot.
@@ -278,7 +304,7 @@ func (s *session) disconnect() {
 	}
 	s.cursor = place
 	s.dev, s.filters, s.out = nil, filters{}, nil
-	s.page, s.pageLast, s.reading, s.deaf, s.ready = nil, false, false, false, false
+	s.page, s.pageEnd, s.pageLast, s.reading, s.deaf, s.ready = nil, 0, false, false, false, false
 	s.behind = true
 }
 

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +17,6 @@ type origins struct {
 	mu      sync.Mutex
 	devices map[uint64]*ring
 	fresh   []*origin // of the group that is being written
-	swept   time.Time
 }
 
 const (
@@ -28,6 +29,7 @@ type ring struct {
 	connection uint32 // counts the device's connections; 0: before the restart
 	entries    []*origin
 	next       int
+	before     []origin // of the time before the restart, in no order until recovery is done
 }
 
 type origin struct {
@@ -98,15 +100,23 @@ func (o *origins) seen(p *proposal, now time.Time) (ID, *Message) {
 
 // find returns the latest publish under a packet identifier, when it is the same one.
 func (r *ring) find(og Origin, connection uint32, now time.Time) *origin {
+	e := r.latest(og.PacketID)
+	if e == nil || e.digest != og.Digest || e.connection+1 < connection || now.Unix()-e.at > int64(originAge/time.Second) {
+		return nil
+	}
+	return e
+}
+
+func (r *ring) latest(packetID uint16) *origin {
 	for i := range r.entries {
-		e := r.entries[(r.next+len(r.entries)-1-i)%len(r.entries)]
-		if e.packetID != og.PacketID {
-			continue
+		if e := r.entries[(r.next+len(r.entries)-1-i)%len(r.entries)]; e.packetID == packetID {
+			return e
 		}
-		if e.digest != og.Digest || e.connection+1 < connection || now.Unix()-e.at > int64(originAge/time.Second) {
-			return nil
+	}
+	for i := len(r.before) - 1; i >= 0; i-- {
+		if r.before[i].packetID == packetID {
+			return &r.before[i]
 		}
-		return e
 	}
 	return nil
 }
@@ -149,21 +159,28 @@ func (o *origins) recovered(m *Message) {
 		r = &ring{}
 		o.devices[device] = r
 	}
-	r.insert(&origin{digest: m.Origin.Digest, packetID: m.Origin.PacketID, at: m.Accepted.Unix(), id: m.ID})
+	r.before = append(r.before, origin{digest: m.Origin.Digest, packetID: m.Origin.PacketID, at: m.Accepted.Unix(), id: m.ID})
+	if len(r.before) >= 2*originsKept {
+		r.order()
+	}
 }
 
-// insert keeps recovered publishes in the order of their acceptance, before those of the present.
-func (r *ring) insert(e *origin) {
-	if len(r.entries) >= originsKept {
-		return
+// order sorts what was recovered and keeps the latest.
+func (r *ring) order() {
+	slices.SortFunc(r.before, func(a, b origin) int { return cmp.Compare(a.id.Position(), b.id.Position()) })
+	if n := len(r.before) - originsKept; n > 0 {
+		r.before = slices.Delete(r.before, 0, n)
 	}
-	i := len(r.entries)
-	for i > 0 && (r.entries[i-1].connection > 0 || r.entries[i-1].id.Position() > e.id.Position()) {
-		i--
+}
+
+// complete ends the recovery: from now on publishes can be compared.
+func (o *origins) complete() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range o.devices {
+		r.order()
+		r.before = slices.Clip(r.before)
 	}
-	r.entries = append(r.entries, nil)
-	copy(r.entries[i+1:], r.entries[i:])
-	r.entries[i] = e
 }
 
 // sweep drops devices of which nothing is young enough to be compared.
@@ -171,9 +188,19 @@ func (o *origins) sweep(now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for d, r := range o.devices {
-		newest := r.entries[(r.next+len(r.entries)-1)%len(r.entries)]
-		if now.Unix()-newest.at > int64(originAge/time.Second) {
+		if now.Unix()-r.newest() > int64(originAge/time.Second) {
 			delete(o.devices, d)
 		}
 	}
+}
+
+// newest is when the latest publish of the device came, in Unix seconds.
+func (r *ring) newest() (at int64) {
+	if n := len(r.entries); n > 0 {
+		return r.entries[(r.next+n-1)%n].at
+	}
+	if n := len(r.before); n > 0 {
+		return r.before[n-1].at
+	}
+	return 0
 }

@@ -89,6 +89,7 @@ func (e *Engine) load(id ID, fn func(m *Message, now time.Time)) {
 // vanished forgets a message that is not in the store any more.
 func (d *deliverer) vanished(id ID, now time.Time) {
 	if r := d.open[id]; r != nil {
+		d.acknowledgementStored(r.line.user, id)
 		d.close(r, &Message{ID: id, State: Expired}, now)
 	}
 }

@@ -24,8 +24,15 @@ type Publication struct {
 }
 
 // Publish hands over a message; m belongs to the engine from then on. It sets Accepted, Expires (when zero) and the rest of the state, and clamps Wait. A
-// name that nobody added, and a full inbox, are no errors: the message is accepted, and fails (no_such_name, inbox_full).
+// name that nobody added, and a full inbox, are no errors: the message is accepted, and fails (no_such_name, inbox_full). It returns at once, except
+// for a DUP that comes while messages of the time before the start are still being read: only afterwards it is known whether it is one of them.
 func (e *Engine) Publish(m *Message, p Publication, a Acceptor) {
+	if p.Dup && m.Origin.Device != "" {
+		select {
+		case <-e.recovered:
+		case <-e.ctx.Done():
+		}
+	}
 	if !e.lane.propose(e.publish(m, p, a, time.Now())) {
 		a.Accepted(m, ErrStopped)
 	}

@@ -473,8 +473,10 @@ func (d *deliverer) deliver(s *session, f flight, now time.Time) {
 		m = r.m
 	}
 	in := intent{kind: intentAck, device: s.clientID, pushed: f.at, at: now}
+	s.acked = append(s.acked, acked{f.id, f.pos})
 	next, fx := m.Acknowledged(in.device, in.pushed, now)
 	if next == nil {
+		s.stored(f.id)
 		return
 	}
 	if next.State == Delivered && next.Via == ViaSMS {

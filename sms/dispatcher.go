@@ -194,7 +194,7 @@ func (d *Dispatcher) attempt(submitting context.Context, l *lane, w *wanted, tak
 		return nil
 	}
 	outcomes := complete(mt, l.gateway.Submit(submitting, mt))
-	if cause, alarm := d.judge(l, mt, taken, outcomes); alarm {
+	if alarm, cause := d.judge(l, mt, taken, outcomes); alarm {
 		d.config.OnAlarm(l.name, cause)
 	}
 	err = d.report(submitting, l, mt, outcomes)
@@ -224,16 +224,16 @@ func (d *Dispatcher) claimed(l *lane, segments int) {
 	l.charge(time.Now(), segments-1)
 }
 
-func (d *Dispatcher) judge(l *lane, mt MT, taken int, outcomes []Outcome) (cause error, alarm bool) {
+func (d *Dispatcher) judge(l *lane, mt MT, taken int, outcomes []Outcome) (alarm bool, cause error) {
 	now := time.Now()
-	if _, class := worst(outcomes); class == NotSent && !mt.Until.IsZero() && !now.Before(mt.Until) {
-		return nil, false // its own time ran out; that says nothing about the gateway
+	if class, _ := worst(outcomes); class == NotSent && !mt.Until.IsZero() && !now.Before(mt.Until) {
+		return false, nil // its own time ran out; that says nothing about the gateway
 	}
 	d.mu.Lock()
-	cause, alarm = l.judge(now, taken, outcomes)
+	alarm, cause = l.judge(now, taken, outcomes)
 	d.mu.Unlock()
 	d.wakeAll()
-	return cause, alarm
+	return alarm, cause
 }
 
 // report repeats itself while it fails: what was submitted must be recorded. It gives up only when the grace after Run's end is over.

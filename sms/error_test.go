@@ -38,6 +38,11 @@ func TestClasses(t *testing.T) {
 	if got := sms.ClassOf(errors.New("anything")); got != sms.Unknown {
 		t.Errorf("an error of no class is %v, want unknown", got)
 	}
+	for _, none := range []sms.Class{0, sms.Unknown + 1} {
+		if got := sms.ClassOf(&sms.Error{Class: none}); got != sms.Unknown {
+			t.Errorf("an error of class %d is %v, want unknown", none, got)
+		}
+	}
 	if got := sms.ClassOf(nil); got != 0 {
 		t.Errorf("no error is %v", got)
 	}

@@ -78,10 +78,10 @@ func (l *lane) charge(now time.Time, segments int) {
 	}
 }
 
-// judge learns from the outcomes of an MT that was taken after so many pauses. It returns true when an operator must hear of cause;
-// nil says that the gateway works again.
-func (l *lane) judge(now time.Time, taken int, outcomes []Outcome) (cause error, alarm bool) {
-	cause, class := worst(outcomes)
+// judge learns from the outcomes of an MT that was taken after so many pauses. alarm is whether an operator must hear of cause; nil says that
+// the gateway works again.
+func (l *lane) judge(now time.Time, taken int, outcomes []Outcome) (alarm bool, cause error) {
+	class, cause := worst(outcomes)
 	news := taken == l.pauses
 	if class != 0 {
 		if news {
@@ -91,15 +91,15 @@ func (l *lane) judge(now time.Time, taken int, outcomes []Outcome) (cause error,
 		l.crept = later(l.crept, l.until)
 		alarm = news && class == Configuration
 		l.alarmed = l.alarmed || alarm
-		return cause, alarm
+		return alarm, cause
 	}
 	if !news {
-		return nil, false
+		return false, nil
 	}
 	alarm, l.alarmed = l.alarmed, false
 	l.pause, l.probing = 0, false
-	l.recover(now)
-	return nil, alarm
+	l.creepBack(now)
+	return alarm, nil
 }
 
 // stop pauses the lane.
@@ -121,8 +121,8 @@ func (l *lane) stop(now time.Time, class Class) {
 	l.scale(now)
 }
 
-// recover gives back what throttling took, in proportion to the time without it.
-func (l *lane) recover(now time.Time) {
+// creepBack gives back what throttling took, in proportion to the time without it.
+func (l *lane) creepBack(now time.Time) {
 	if l.share == 1 || !now.After(l.crept) {
 		return
 	}
@@ -137,14 +137,15 @@ func (l *lane) scale(now time.Time) {
 	}
 }
 
-// worst returns the outcome of an MT that says most about its gateway, and its class; 0: the gateway works, whatever it thinks of the message.
-func worst(outcomes []Outcome) (cause error, class Class) {
+// worst returns the class of the outcome of an MT that says most about its gateway, and its error; 0: the gateway works, whatever it thinks
+// of the message.
+func worst(outcomes []Outcome) (class Class, cause error) {
 	for _, o := range outcomes {
 		if c := ClassOf(o.Err); weight[c] > weight[class] {
-			cause, class = o.Err, c
+			class, cause = c, o.Err
 		}
 	}
-	return cause, class
+	return class, cause
 }
 
 // weight orders the classes for worst: a segment that was left out after another failed is not sent, and that says less.

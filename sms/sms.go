@@ -1,7 +1,12 @@
-// Package sms is the SMS side: what goes out (MT) and comes in (MO), encoding and segments, and the seam to gateways.
+// Package sms is the SMS side: what goes out (MT) and comes in (MO), encoding and segments, the seam to gateways, and the dispatcher
+// that decides which gateway takes what next.
 //
 // A Gateway submits and says what became of each segment; a Sink takes delivery reports (DLRs) and MOs, and returns only once
 // they are durable. Every failure has a Class, and the class alone decides what happens next.
+//
+// A message is sent in attempts. A Desk makes each durable as a claim before the gateway is called, and its outcome after: what the
+// process died between is unknown, and is never sent twice by itself. A Dispatcher asks for a claim only when a gateway has a window
+// place and a rate token for it. What is wanted is kept in memory only, for the Desk's store has it.
 package sms
 
 import (
@@ -122,13 +127,13 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s (%s)", e.Class, e.Text, e.Code)
 }
 
-// ClassOf returns the class of a gateway's error; anything that is no *Error is Unknown, nil is 0.
+// ClassOf returns the class of a gateway's error; anything that is no *Error with a class is Unknown, nil is 0.
 func ClassOf(err error) Class {
 	if err == nil {
 		return 0
 	}
 	var e *Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e.Class >= NotSent && e.Class <= Unknown {
 		return e.Class
 	}
 	return Unknown

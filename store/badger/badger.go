@@ -6,12 +6,14 @@
 package badger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	bdg "github.com/dgraph-io/badger/v4"
 	"github.com/rs/zerolog"
@@ -39,7 +41,8 @@ type Options struct {
 	Log      zerolog.Logger // also badger's own log
 	DiskFree int64          // octets free on the volume below which new messages are refused; 0: 1 GiB or 15 %, whichever is less
 
-	volume volume // of tests
+	volume      volume        // tests say how much is free
+	tabledEvery time.Duration // and how often to look which groups have left the log; 0: 10 s
 }
 
 // A Store is a delivery.Store, a sms.Ledger and, by Table, a contacts.Table.
@@ -89,7 +92,7 @@ func open(dir string, opt Options) (*Store, error) {
 	s := &Store{db: db, log: opt.Log, space: space, turn: make(chan struct{}, 1)}
 	s.revs.init()
 	s.reads.init(db.MaxVersion())
-	if err := s.load(dir); err != nil {
+	if err := s.load(dir, cmp.Or(opt.tabledEvery, tabledEvery)); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -101,8 +104,8 @@ func open(dir string, opt Options) (*Store, error) {
 }
 
 // load reads what the store must know before it works, and checks that no group is missing.
-func (s *Store) load(dir string) (err error) {
-	if s.sequence, err = openSequence(dir); err != nil {
+func (s *Store) load(dir string, tabledEvery time.Duration) (err error) {
+	if s.sequence, err = openSequence(dir, tabledEvery); err != nil {
 		return err
 	}
 	if s.alarm, err = s.check(); err != nil {

@@ -1,12 +1,16 @@
 package badger_test
 
 import (
+	"bytes"
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
@@ -29,14 +33,50 @@ func open(t testing.TB, dir string, opt badger.Options) *badger.Store {
 	return s
 }
 
-// copyDir copies a store as it lies on the disk at this moment, as kill -9 would leave it.
+// copyDir copies a store as it lies on the disk at this moment, as kill -9 would leave it. A copy takes a while: when badger meanwhile made, dropped
+// or listed a file, it is of no one moment, and taken again.
 func copyDir(t testing.TB, dir string) string {
 	t.Helper()
-	to := t.TempDir()
-	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+	for {
+		to, before := t.TempDir(), layout(t, dir)
+		complete := true
+		for name := range before {
+			complete = complete && copyFile(filepath.Join(dir, name), filepath.Join(to, name)) == nil
+		}
+		if complete && maps.Equal(before, layout(t, dir)) {
+			return to
+		}
+	}
+}
+
+// layout returns the files of a store, of the list of tables with its size.
+func layout(t testing.TB, dir string) map[string]int64 {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return to
+	files := map[string]int64{}
+	for _, e := range entries {
+		files[e.Name()] = 0
+		if info, err := e.Info(); err == nil && e.Name() == "MANIFEST" {
+			files[e.Name()] = info.Size()
+		}
+	}
+	delete(files, "BALLAST")
+	return files
+}
+
+// copyFile leaves the holes of logs as holes.
+func copyFile(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, bytes.TrimRight(b, "\x00"), 0o600)
+	}
+	if err == nil {
+		err = os.Truncate(to, int64(len(b)))
+	}
+	return err
 }
 
 func harness(t testing.TB) storetest.Harness {
@@ -96,4 +136,35 @@ func file(t testing.TB, dir, pattern string) string {
 		t.Fatalf("no %s in the store: %v", pattern, err)
 	}
 	return found[len(found)-1]
+}
+
+// Positions go on from the last one that was used, even when the clock says less.
+func TestPositionsAfterTheClockWentBack(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, badger.Options{})
+	m := letter("x")
+	commit(t, s, delivery.Change{Message: m})
+	s.Ahead(24 * time.Hour)
+	commit(t, s, delivery.Change{Message: m}) // a group without a new message
+	last := delivery.Position(m.Rev)
+	for range 2 {
+		s = open(t, copyDir(t, dir), badger.Options{})
+		next := letter("y")
+		told := []delivery.Entry{{User: ann, Kind: delivery.Receipt}}
+		commit(t, s, delivery.Change{Message: next, Entries: told}) // one with
+		if next.Stands <= last {
+			t.Fatalf("%d follows %d", next.Stands, last)
+		}
+		dir, last = s.Dir(), told[0].Position
+	}
+}
+
+func TestCloseLeavesNoGoroutine(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	s := open(t, t.TempDir(), badger.Options{})
+	commit(t, s, delivery.Change{Message: letter("x")})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	goleak.VerifyNone(t, before)
 }

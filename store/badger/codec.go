@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	bdg "github.com/dgraph-io/badger/v4"
@@ -29,7 +30,10 @@ func get(txn *bdg.Txn, key []byte, fn func(item *bdg.Item, val []byte) error) er
 	return item.Value(func(val []byte) error { return fn(item, val) })
 }
 
-// A message record is the distance from the revision that it was made from (0: it is new), and the message.
+// A message record is the distance from the revision that it was made from (0: it is new), and the message as it encodes itself, less what the key
+// says: without its id, and with revision and standing counted from the id's position. Each octet is written to disk several times.
+
+const idLen = len(delivery.ID{})
 
 func appendMessage(b []byte, m *delivery.Message, prev uint64) []byte {
 	var distance uint64
@@ -37,31 +41,42 @@ func appendMessage(b []byte, m *delivery.Message, prev uint64) []byte {
 		distance = m.Rev - prev
 	}
 	b = binary.AppendUvarint(b, distance)
-	b, _ = m.AppendBinary(b)
-	return b
+	start, rev, stands := len(b), m.Rev, m.Stands
+	m.Rev, m.Stands = rev-uint64(m.ID.Position()), stands-m.ID.Position()
+	b, _ = m.AppendBinary(b) // a version, the id, the rest
+	m.Rev, m.Stands = rev, stands
+	n := copy(b[start+1:], b[start+1+idLen:])
+	return b[:start+1+n]
 }
 
-// parseMessage reads a message record and the revision that it was made from.
-func parseMessage(val []byte) (m *delivery.Message, prev uint64, err error) {
+// parseMessage reads the record of a message and the revision that it was made from.
+func parseMessage(id delivery.ID, val []byte) (m *delivery.Message, prev uint64, err error) {
 	distance, n := binary.Uvarint(val)
-	if n <= 0 {
+	if n <= 0 || n == len(val) {
 		return nil, 0, errRecord([]byte{prefixMessage})
 	}
+	whole := records.Get().(*[]byte)
+	defer records.Put(whole)
+	*whole = append(append(append((*whole)[:0], val[n]), id[:]...), val[n+1:]...)
 	m = new(delivery.Message)
-	if err := m.UnmarshalBinary(val[n:]); err != nil {
+	if err := m.UnmarshalBinary(*whole); err != nil {
 		return nil, 0, err
 	}
+	m.Rev += uint64(id.Position())
+	m.Stands += id.Position()
 	if distance != 0 {
 		prev = m.Rev - distance
 	}
 	return m, prev, nil
 }
 
+var records = sync.Pool{New: func() any { return new([]byte) }}
+
 // message reads a message; ErrNotFound when there is none.
 func message(txn *bdg.Txn, id delivery.ID) (m *delivery.Message, prev uint64, err error) {
 	var buf [messageLen]byte
 	err = get(txn, appendMessageKey(buf[:0], id), func(_ *bdg.Item, val []byte) error {
-		m, prev, err = parseMessage(val)
+		m, prev, err = parseMessage(id, val)
 		return err
 	})
 	if err == nil && m == nil {

@@ -220,7 +220,7 @@ func (s *Store) accept(c *delivery.Change) error {
 	}
 	at := s.next()
 	if !retried {
-		m.ID = delivery.NewID(at, m.To)
+		c.Identify(delivery.NewID(at, m.To))
 	}
 	m.Rev, m.Stands = uint64(at), at
 	if err := s.acceptAt(c, at, retried); err != nil {
@@ -389,13 +389,17 @@ func (s *Store) see(seen []delivery.Seen) error {
 		}
 		had, ok := g.seen[k]
 		if !ok {
-			var err error
-			if had, err = position(g.txn, key); err != nil {
+			err := get(g.txn, key, func(_ *bdg.Item, val []byte) error {
+				r := reader{b: val}
+				had, ok = delivery.Position(r.uint64()), true
+				return nil
+			})
+			if err != nil {
 				return err
 			}
 		}
-		if had >= n.Upto {
-			continue
+		if ok && had >= n.Upto {
+			continue // but one that is new is remembered, even when it has seen nothing
 		}
 		g.seen[k] = n.Upto
 		start := len(g.arena)

@@ -1,5 +1,25 @@
 package badger
 
+import (
+	"time"
+
+	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/delivery"
+)
+
+// WithTabledEvery returns opt for a store that looks that often which groups have left the log.
+func (opt Options) WithTabledEvery(d time.Duration) Options {
+	opt.tabledEvery = d
+	return opt
+}
+
+// SkipGroup leaves out a number of the sequence, as if the group that had it were lost.
+func (s *Store) SkipGroup() {
+	<-s.turn
+	s.reads.synced(s.reads.last + 1)
+	s.unlock()
+}
+
 // WithVolume returns opt for a volume of which a test says how much is free.
 func (opt Options) WithVolume(measure func() (free, total uint64)) Options {
 	opt.volume = func(string) (uint64, uint64, error) {
@@ -14,4 +34,32 @@ func (s *Store) Measure() {
 	<-s.turn
 	s.space.written = measureAfter
 	s.unlock()
+}
+
+// Ahead makes the next position one that far ahead of the clock, as after the clock was put back.
+func (s *Store) Ahead(d time.Duration) {
+	<-s.turn
+	s.last = s.last.After(time.Now().Add(d))
+	s.unlock()
+}
+
+// Dir returns where the store lies.
+func (s *Store) Dir() string { return s.space.dir }
+
+// MessageRecord returns the record of a message.
+func MessageRecord(m *delivery.Message) []byte { return appendMessage(nil, m, 0) }
+
+// NoticeRecord returns a record of one receipt.
+func NoticeRecord(user contacts.Address, body string) []byte {
+	e := delivery.Entry{Position: 5, Kind: delivery.Receipt, Body: []byte(body)}
+	return appendNotice(appendNoticeHead(nil, user, 5), &e, delivery.ID{}, 5)
+}
+
+// ParseAll reads octets as each kind of record.
+func ParseAll(b []byte) {
+	parseMessage(delivery.ID{}, b)
+	parseNotices(b)
+	noticeUser(b)
+	parseMeeting(b)
+	parseIndex([]byte{prefixIndex, 0, 0, 0, 0, 0, 0, 0, 0}, b)
 }

@@ -20,7 +20,8 @@ const (
 	indexCache  = 32 << 20 // 0 would be unbounded
 	memTables   = 3
 	compactors  = 2
-	sstableSize = 8 << 20
+	sstableSize = 2 << 20
+	baseLevel   = 64 << 20 // one level fewer to write everything through than with badger's 10 MiB
 )
 
 func settings(dir string, log zerolog.Logger) bdg.Options {
@@ -31,6 +32,7 @@ func settings(dir string, log zerolog.Logger) bdg.Options {
 		WithMemTableSize(memTable).
 		WithNumMemtables(memTables).
 		WithBaseTableSize(sstableSize).
+		WithBaseLevelSize(baseLevel).
 		WithBlockCacheSize(blockCache).
 		WithIndexCacheSize(indexCache).
 		WithNumVersionsToKeep(1).

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	pruneBatch = 128  // records that one commit changes
+	pruneBatch = 256  // records that one commit changes
 	pruneScan  = 4096 // records that one snapshot looks at
 )
 

@@ -114,7 +114,7 @@ func (b *inbox) take() (e delivery.Entry, shown bool, err error) {
 		return e, false, nil
 	}
 	err = item.Value(func(val []byte) error {
-		m, _, err := parseMessage(val)
+		m, _, err := parseMessage(messageID(item.Key()), val)
 		if err == nil && m.To == b.user && m.Stands == at {
 			e = delivery.Entry{Position: at, User: b.user, Kind: delivery.In, ID: m.ID, Peer: m.From, At: m.Accepted, Message: m}
 			shown = true

@@ -21,7 +21,7 @@ const (
 
 // Recover implements delivery.Store. Several goroutines read and decode, fn is called from one at a time.
 func (s *Store) Recover(ctx context.Context, since time.Time, fn func(*delivery.Message) error) error {
-	version, err := s.beginRecover(ctx)
+	version, counts, err := s.beginRecover(ctx)
 	if err != nil {
 		return err
 	}
@@ -33,6 +33,9 @@ func (s *Store) Recover(ctx context.Context, since time.Time, fn func(*delivery.
 		return fn(m)
 	})
 	s.reads.end(version)
+	if !counts {
+		return err
+	}
 	<-s.turn
 	defer s.unlock()
 	if err == nil {
@@ -42,14 +45,19 @@ func (s *Store) Recover(ctx context.Context, since time.Time, fn func(*delivery.
 	return err
 }
 
-// beginRecover takes a snapshot, and has the changes of open counts noted from there on.
-func (s *Store) beginRecover(ctx context.Context) (version uint64, err error) {
+// beginRecover takes a snapshot, and has the changes of open counts noted from there on; one Recover at a time counts.
+func (s *Store) beginRecover(ctx context.Context) (version uint64, counts bool, err error) {
 	if err := s.lock(ctx); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer s.unlock()
-	s.opened.moves = map[uint64]int{}
-	return s.reads.begin()
+	if version, err = s.reads.begin(); err != nil {
+		return 0, false, err
+	}
+	if counts = s.opened.moves == nil; counts {
+		s.opened.moves = map[uint64]int{}
+	}
+	return version, counts, nil
 }
 
 func (s *Store) scanOpen(ctx context.Context, version uint64, since time.Time, fn func(*delivery.Message) error) error {
@@ -120,7 +128,7 @@ func (s *Store) scanPart(ctx context.Context, version uint64, part int, since ti
 			continue
 		}
 		err := it.Item().Value(func(val []byte) error {
-			m, _, err := parseMessage(val)
+			m, _, err := parseMessage(messageID(it.Item().Key()), val)
 			batch = append(batch, m)
 			return err
 		})

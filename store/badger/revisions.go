@@ -116,7 +116,7 @@ func countOpen(txn *bdg.Txn, user contacts.Address) (n int, err error) {
 			continue
 		}
 		err := it.Item().Value(func(val []byte) error {
-			m, _, err := parseMessage(val)
+			m, _, err := parseMessage(messageID(it.Item().Key()), val)
 			if err == nil && m.To == user {
 				n++
 			}

@@ -21,18 +21,19 @@ const (
 
 type sequence struct {
 	file   *os.File
-	known  bool   // the file said something at Open
-	last   uint64 // what it said
-	tabled uint64 // older versions than this may be compacted away
-	at     time.Time
+	known  bool      // the file said something at Open
+	last   uint64    // what it said
+	tabled uint64    // older versions than this may be compacted away
+	at     time.Time // when tabled was looked at
+	every  time.Duration
 }
 
-func openSequence(dir string) (*sequence, error) {
+func openSequence(dir string, every time.Duration) (*sequence, error) {
 	f, err := os.OpenFile(filepath.Join(dir, sequenceFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	q := &sequence{file: f}
+	q := &sequence{file: f, every: every}
 	var b [20]byte
 	switch n, err := f.ReadAt(b[:], 0); {
 	case n == 0 && errors.Is(err, io.EOF): // new, or created and never written before a power cut
@@ -59,7 +60,7 @@ func (q *sequence) write(last uint64) error {
 // committed remembers that a group is durable. Now and then it looks which groups have left the log, and only then lets their older versions go:
 // until it is synced that they are in tables, check must find each of them.
 func (q *sequence) committed(version uint64, now time.Time, s *Store) error {
-	if since := now.Sub(q.at); since >= 0 && since < tabledEvery {
+	if since := now.Sub(q.at); since >= 0 && since < q.every {
 		return q.write(version)
 	}
 	q.at = now

@@ -1,0 +1,117 @@
+package broker
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/rs/zerolog"
+
+	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/sms"
+)
+
+// admin is the operator's API below /v1/admin.
+type admin struct {
+	users    *contacts.Directory
+	messages messages
+	orders   orders
+	gateways []sms.Gateway
+}
+
+// messages is what the API reads of a store.
+type messages interface {
+	Message(ctx context.Context, id delivery.ID) (*delivery.Message, error)
+	List(ctx context.Context, q delivery.Query) (found []*delivery.Message, next delivery.ID, err error)
+}
+
+// orders is what the API asks of the engine.
+type orders interface {
+	Do(ctx context.Context, id delivery.ID, o delivery.Order) (*delivery.Message, error)
+}
+
+func (a *admin) routes(mux *http.ServeMux, log zerolog.Logger) {
+	for pattern, h := range map[string]route{
+		"GET /v1/admin/users":                          a.listUsers,
+		"POST /v1/admin/users":                         a.addUser,
+		"GET /v1/admin/users/{address}":                a.showUser,
+		"DELETE /v1/admin/users/{address}":             a.removeUser,
+		"POST /v1/admin/users/{address}/tokens":        a.issueToken,
+		"DELETE /v1/admin/users/{address}/tokens":      a.revokeTokens,
+		"DELETE /v1/admin/users/{address}/tokens/{id}": a.revokeTokens,
+		"GET /v1/admin/messages":                       a.listMessages,
+		"GET /v1/admin/messages/{id}":                  a.explain,
+		"POST /v1/admin/messages/{id}/retry":           a.order(delivery.RetryFailed),
+		"POST /v1/admin/messages/{id}/cancel":          a.order(delivery.Cancel),
+		"GET /v1/admin/gateways":                       a.listGateways,
+	} {
+		mux.Handle(pattern, h.handler(log))
+	}
+}
+
+// A Gateway is what GET /v1/admin/gateways tells of one.
+type Gateway struct {
+	Name   string  `json:"name"`
+	DLR    bool    `json:"dlr"`
+	Window int     `json:"window"`
+	Rate   float64 `json:"rate,omitempty"` // segments a second; none: no limit
+}
+
+// Gateways is the answer of GET /v1/admin/gateways.
+type Gateways struct {
+	Gateways []Gateway `json:"gateways"`
+}
+
+func (a *admin) listGateways(w http.ResponseWriter, _ *http.Request) error {
+	list := Gateways{Gateways: []Gateway{}}
+	for _, g := range a.gateways {
+		can := g.Abilities()
+		list.Gateways = append(list.Gateways, Gateway{Name: g.Name(), DLR: can.DLR, Window: max(can.Window, 1), Rate: can.Rate})
+	}
+	return answer(w, http.StatusOK, list)
+}
+
+// Pages of a list.
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+func limitOf(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return defaultLimit, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxLimit {
+		return 0, badRequest("limit %q is not a number from 1 to %d", text, maxLimit)
+	}
+	return n, nil
+}
+
+// checkQuery refuses parameters that the route does not know: a misspelt filter must not list everything.
+func checkQuery(r *http.Request, known ...string) error {
+	for name := range r.URL.Query() {
+		ok := false
+		for _, k := range known {
+			ok = ok || k == name
+		}
+		if !ok {
+			return badRequest("there is no parameter %q; there are %v", name, known)
+		}
+	}
+	return nil
+}
+
+// addressOf reads an address as a person gives it: a leading + is forgiven.
+func addressOf(what, text string) (contacts.Address, error) {
+	if len(text) > 0 && text[0] == '+' {
+		text = text[1:]
+	}
+	a, err := contacts.ParseAddress(text)
+	if err != nil {
+		return "", badRequest("%s: %v", what, err)
+	}
+	return a, nil
+}

@@ -1,0 +1,173 @@
+// Package broker is the MQTT broker: mochi with our listener and hooks, the delivery engine over the embedded store, the SMS gateways, and
+// HTTP for probes, metrics and the operator, assembled from a configuration.
+//
+// Run returns only when everything it started has ended. When its context is done it stops gracefully: what was accepted is durable and
+// acknowledged, SMS under way are recorded, MQTT 5 clients are told 0x8B (server shutting down), and no will is sent.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"github.com/mochi-mqtt/server/v2"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-7a41469f/godwit/config"
+	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/hooks"
+	"github.com/seed-7a41469f/godwit/sms"
+)
+
+// Options are what a program gives to a Broker beside the configuration.
+type Options struct {
+	Log      zerolog.Logger
+	SMS      io.Writer     // where gateways of kind console show what they are given; os.Stdout
+	JSON     bool          // they show it as one object a line
+	Gateways []sms.Gateway // instead of those of the configuration
+}
+
+// A Broker runs once.
+type Broker struct {
+	cfg      config.Config
+	opt      Options
+	gateways []*meter
+	ready    chan struct{}
+	where    Addresses
+}
+
+// Addresses are where a Broker listens; empty: not at all.
+type Addresses struct {
+	MQTT  string // host:port
+	HTTP  string // host:port
+	Admin string // unix:PATH or http://host:port, as the operator commands take it
+}
+
+// New checks the configuration and makes the gateways; nothing is opened yet.
+func New(cfg config.Config, opt Options) (*Broker, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, fmt.Errorf("broker: the configuration: %w", err)
+	}
+	b := &Broker{cfg: cfg, opt: opt, ready: make(chan struct{})}
+	gateways := opt.Gateways
+	if gateways == nil {
+		gateways = gatewaysOf(cfg.SMS, opt)
+	}
+	for _, g := range gateways {
+		b.gateways = append(b.gateways, &meter{Gateway: g})
+	}
+	return b, nil
+}
+
+// Ready is closed once clients are served. Messages of the last run may still be read then.
+func (b *Broker) Ready() <-chan struct{} { return b.ready }
+
+// Addresses returns where the broker listens, with the ports that a configured port 0 became. It is called after Ready.
+func (b *Broker) Addresses() Addresses { return b.where }
+
+// Run serves until ctx is done or a part fails, and then stops.
+func (b *Broker) Run(ctx context.Context) (err error) {
+	data := string(b.cfg.Data)
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return fmt.Errorf("broker: data: %w", err)
+	}
+	d, err := openDoors(b.cfg)
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	defer d.close()
+	db, err := openStore(data, b.cfg.Limits.DiskFree, b.opt.Log)
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	people, err := contacts.Open(ctx, db.Table(), contacts.Config{
+		Decay: b.cfg.Registration.Decay.Std(), Devices: b.cfg.Limits.Devices, Open: b.cfg.Auth.Mode == config.ModeOpen,
+	})
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	defer func() { err = errors.Join(err, people.Close()) }()
+	return b.serve(ctx, d, db, people)
+}
+
+// serve assembles what runs over the store, and runs it.
+func (b *Broker) serve(ctx context.Context, d *doors, db store, people *contacts.Directory) error {
+	r := &running{Broker: b, db: db, people: people}
+	r.engine = delivery.New(b.engineConfig(db, people))
+	r.server = mqtt.New(Settings(int(b.cfg.Limits.Packet), b.cfg.Limits.Connections, NewLog(quieter(b.opt.Log))))
+	r.hook = hooks.New(r.server, r.engine, hooks.Options{
+		SendRate: float64(b.cfg.Limits.SendRate), KeepaliveMax: b.cfg.Limits.KeepaliveMax.Std(), AfterMax: b.cfg.Push.AfterMax.Std(),
+	})
+	if err := r.server.AddHook(r.hook, nil); err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	r.listener = &Listener{
+		Net: d.mqtt, Connections: b.cfg.Limits.Connections, PerAddress: b.cfg.Limits.ConnectionsPerAddress,
+		FailedLogins: int(math.Ceil(float64(b.cfg.Limits.ConnectsPerAddress))), Died: r.hook.Died,
+	}
+	r.listener.Goodbye = r.hook.Goodbye
+	return r.run(ctx, d)
+}
+
+// quieter leaves out what mochi tells of its start and stop, unless everything is wanted.
+func quieter(log zerolog.Logger) zerolog.Logger {
+	log = log.With().Str("part", "mqtt").Logger()
+	if log.GetLevel() == zerolog.InfoLevel {
+		return log.Level(zerolog.WarnLevel)
+	}
+	return log
+}
+
+// running is a Broker at work.
+type running struct {
+	*Broker
+	db       store
+	people   *contacts.Directory
+	engine   *delivery.Engine
+	server   *mqtt.Server
+	hook     *hooks.Hook
+	listener *Listener
+}
+
+func (r *running) run(ctx context.Context, d *doors) error {
+	err := r.server.AddListener(r.listener)
+	if err == nil {
+		err = r.server.Serve()
+	}
+	if err == nil {
+		err = r.serveUntil(ctx, d)
+	}
+	r.opt.Log.Info().Msg("stopping")
+	err = errors.Join(err, r.server.Close())
+	<-r.hook.Done()
+	if err = errors.Join(err, r.hook.Err()); err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	return nil
+}
+
+// serveUntil answers HTTP until ctx is done or a part fails.
+func (r *running) serveUntil(ctx context.Context, d *doors) error {
+	parts, ctx := errgroup.WithContext(ctx)
+	if err := r.serveDoors(ctx, parts, d); err != nil {
+		return err
+	}
+	parts.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.hook.Done():
+			return errors.New("the engine ended by itself")
+		}
+	})
+	r.where = d.addresses()
+	r.opt.Log.Info().Str("mqtt", r.where.MQTT).Str("http", r.where.HTTP).Str("admin", r.where.Admin).Str("auth", r.cfg.Auth.Mode).Msg("ready")
+	close(r.ready)
+	return parts.Wait()
+}

@@ -1,0 +1,88 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/seed-7a41469f/godwit/config"
+	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/sms"
+	"github.com/seed-7a41469f/godwit/sms/console"
+	"github.com/seed-7a41469f/godwit/sms/smstest"
+	"github.com/seed-7a41469f/godwit/store/badger"
+)
+
+// A store is what the broker needs of one.
+type store interface {
+	delivery.Store
+	sms.Ledger
+	Table() contacts.Table
+	Alarm() error // what was found missing when it was opened
+	Full() bool   // below the free-space watermark
+	Close() error
+}
+
+var _ store = (*badger.Store)(nil)
+
+// openStore opens the embedded store. The default watermark is the store's own: 1 GiB or 15 % of the volume, whichever is less.
+func openStore(dir string, diskFree config.Size, log zerolog.Logger) (store, error) {
+	free := max(int64(diskFree), 1) // 0 is zero: no watermark
+	if diskFree == config.Default().Limits.DiskFree {
+		free = 0
+	}
+	return badger.Open(dir, badger.Options{Log: log.With().Str("part", "store").Logger(), DiskFree: free})
+}
+
+// gatewaysOf makes the gateways of a configuration that passed Check.
+func gatewaysOf(cfg config.SMS, opt Options) (gateways []sms.Gateway) {
+	for _, g := range cfg.Gateways {
+		switch g.Kind {
+		case config.KindConsole:
+			gateways = append(gateways, console.New(console.Config{Name: g.Name, Out: opt.SMS, JSON: opt.JSON}))
+		case config.KindTest:
+			gateways = append(gateways, smstest.NewGateway(g.Name, g.URL))
+		}
+	}
+	return gateways
+}
+
+// engineConfig translates: in the file a duration of 0 is zero, in delivery.Config it is the default.
+func (b *Broker) engineConfig(db store, people *contacts.Directory) delivery.Config {
+	s, p, l := b.cfg.SMS, b.cfg.Push, b.cfg.Limits
+	cfg := delivery.Config{
+		Store: db, Ledger: db, Directory: people, Log: b.opt.Log.With().Str("part", "delivery").Logger(),
+		Template: s.Template, MaxSegments: s.MaxSegments, Validity: s.Validity.Std(),
+		Retry:    delivery.Retry{Tries: s.Retry.Tries, First: s.Retry.First.Std(), Factor: s.Retry.Factor, Max: s.Retry.Max.Std()},
+		Unknown:  delivery.Unknown{Hold: atLeast(s.Unknown.Hold), Resend: s.Unknown.Then == "resend"},
+		Response: s.ResponseTimeout.Std(), DLRTimeout: s.DLRTimeout.Std(),
+		AckTimeout: p.AckTimeout.Std(), AfterMax: p.AfterMax.Std(), OfflineGrace: atLeast(p.OfflineGrace), StormHold: atLeast(p.StormHold), Window: p.Window,
+		RestartGrace: orNone(p.RestartGrace), Inbox: l.Inbox, InboxAge: l.InboxAge.Std(), History: orNone(l.History), Notices: l.Notices,
+	}
+	if s.Originator != config.OriginatorPool {
+		cfg.Originator = s.Originator
+	}
+	for _, n := range s.Numbers {
+		cfg.Numbers = append(cfg.Numbers, contacts.Number(n))
+	}
+	for i, g := range b.gateways {
+		if i == 0 {
+			cfg.SMS = g
+			continue
+		}
+		cfg.Gateways = append(cfg.Gateways, g)
+	}
+	return cfg
+}
+
+// atLeast makes 0 the shortest duration there is, where a Config takes 0 for the default.
+func atLeast(d config.Duration) time.Duration { return max(d.Std(), 1) }
+
+// orNone makes 0 negative, where a Config takes that for none.
+func orNone(d config.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d.Std()
+}

@@ -1,0 +1,67 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Time-outs of HTTP, for bodies of at most 64 KiB and answers of at most a few thousand lines.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 10 * time.Second
+	writeTimeout  = 30 * time.Second
+	idleTimeout   = time.Minute
+	stopTimeout   = 5 * time.Second
+)
+
+// Health is the answer of /readyz.
+type Health struct {
+	Ready    bool   `json:"ready"`
+	Store    string `json:"store"`    // "ok", or what is wrong
+	Disk     string `json:"disk"`     // "ok", or "low": nothing new is accepted
+	Recovery string `json:"recovery"` // "done", or "running": messages of the last run are still being read; clients are served
+	Alarm    string `json:"alarm,omitempty"`
+}
+
+// probes answers /healthz and /readyz.
+func probes(mux *http.ServeMux, health func() Health, log zerolog.Logger) {
+	mux.Handle("GET /healthz", route(func(w http.ResponseWriter, _ *http.Request) error {
+		return answer(w, http.StatusOK, map[string]string{"status": "ok"})
+	}).handler(log))
+	mux.Handle("GET /readyz", route(func(w http.ResponseWriter, _ *http.Request) error {
+		h := health()
+		if h.Ready {
+			return answer(w, http.StatusOK, h)
+		}
+		return answer(w, http.StatusServiceUnavailable, h)
+	}).handler(log))
+}
+
+// serveHTTP answers on a listener until ctx is done; requests under way get a moment to end.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log zerolog.Logger) error {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: 16 << 10, ErrorLog: httpLog(log),
+	}
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		stopped <- server.Shutdown(grace)
+	})
+	err := server.Serve(l)
+	if !stop() {
+		if err := <-stopped; err != nil {
+			return errors.Join(err, server.Close())
+		}
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,159 @@
+package broker_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/config"
+)
+
+func TestProbes(t *testing.T) {
+	h := start(t, testConfig(t))
+	var alive map[string]string
+	if status := h.get("/healthz", "", "", &alive); status != 200 || alive["status"] != "ok" {
+		t.Errorf("healthz: %d %v", status, alive)
+	}
+	var health broker.Health
+	for status := h.get("/readyz", "", "", &health); health.Recovery != "done"; status = h.get("/readyz", "", "", &health) {
+		if status != 200 || !health.Ready { // while messages are still read, too
+			t.Fatalf("readyz: %d %+v", status, health)
+		}
+	}
+	if want := (broker.Health{Ready: true, Store: "ok", Disk: "ok", Recovery: "done"}); health != want {
+		t.Errorf("readyz: %+v", health)
+	}
+}
+
+func TestNotReadyBelowTheDiskWatermark(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Limits.DiskFree = 1 << 49
+	h := start(t, cfg)
+	var health broker.Health
+	if status := h.get("/readyz", "", "", &health); status != 503 || health.Ready || health.Disk != "low" || health.Store != "ok" {
+		t.Errorf("%d %+v", status, health)
+	}
+}
+
+// A web page must not reach a broker on loopback: neither by a name that its author points at us, nor from its own origin.
+func TestHostAndOrigin(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Listen.PublicURL = "https://push.example.org"
+	h := start(t, cfg)
+	for _, c := range []struct {
+		host, origin string
+		status       int
+	}{
+		{"", "", 200}, {"localhost", "", 200}, {"localhost:8080", "", 200}, {"[::1]:8080", "", 200}, {"192.0.2.7", "", 200}, {"push.example.org", "", 200},
+		{"push.example.org", "https://push.example.org", 200}, {"localhost:8080", "http://localhost:8080", 200},
+		{"evil.example", "", 421}, {"evil.example:8080", "", 421}, {"localhost.evil.example", "", 421}, {"push.example.org.evil.example", "", 421},
+		{"localhost", "https://evil.example", 403}, {"localhost", "null", 403}, {"push.example.org", "http://localhost", 403}, {"localhost:8080", "http://localhost:9090", 403},
+	} {
+		for _, path := range []string{"/healthz", "/metrics", "/no/such/route"} {
+			want := c.status
+			if path == "/no/such/route" && want == 200 {
+				want = 404
+			}
+			if got := h.get(path, c.host, c.origin, nil); got != want {
+				t.Errorf("%s, host %q, origin %q: %d, want %d", path, c.host, c.origin, got, want)
+			}
+		}
+	}
+}
+
+func TestTheHTTPPortHasNoAdminAPI(t *testing.T) {
+	h := start(t, testConfig(t))
+	var p broker.Problem
+	if status := h.get("/v1/admin/users", "", "", &p); status != 404 || p.Code != broker.CodeNotFound {
+		t.Errorf("%d %+v", status, p)
+	}
+}
+
+func TestMetricsFromElsewhereNeedTheToken(t *testing.T) {
+	ok := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	for _, c := range []struct {
+		name, remote, header string
+		token                config.Secret
+		status               int
+	}{
+		{"loopback", "127.0.0.1:4000", "", "", 200},
+		{"loopback, IPv6", "[::1]:4000", "", "secret", 200},
+		{"elsewhere, no token configured", "192.0.2.1:4000", "", "", 401},
+		{"elsewhere, no token configured, an empty one given", "192.0.2.1:4000", "Bearer ", "", 401},
+		{"elsewhere, none given", "192.0.2.1:4000", "", "secret", 401},
+		{"elsewhere, wrong", "192.0.2.1:4000", "Bearer secrets", "secret", 401},
+		{"elsewhere, wrong scheme", "192.0.2.1:4000", "secret", "secret", 401},
+		{"elsewhere, right", "192.0.2.1:4000", "Bearer secret", "secret", 200},
+	} {
+		r := httptest.NewRequest("GET", "/metrics", nil)
+		r.RemoteAddr = c.remote
+		if c.header != "" {
+			r.Header.Set("Authorization", c.header)
+		}
+		w := httptest.NewRecorder()
+		broker.MetricsGuard(c.token, ok).ServeHTTP(w, r)
+		if w.Code != c.status {
+			t.Errorf("%s: %d, want %d", c.name, w.Code, c.status)
+		}
+	}
+}
+
+// The names are those of the documentation, and every label value that is known in advance exists before anything has happened.
+func TestMetrics(t *testing.T) {
+	h := start(t, testConfig(t))
+	var text string
+	if status := h.get("/metrics", "", "", &text); status != 200 {
+		t.Fatalf("%d %s", status, text)
+	}
+	for _, want := range []string{
+		"godwit_devices_connected 0", "godwit_devices_ready 0", `godwit_messages_accepted_total{root="app"} 0`, `godwit_messages_accepted_total{root="sms"} 0`,
+		`godwit_messages_accepted_total{root="to"} 0`, `godwit_messages_settled_total{state="delivered",via="push"} 0`, `godwit_messages_settled_total{state="delivered",via="sms"} 0`,
+		`godwit_messages_settled_total{state="failed",via="none"} 0`, `godwit_messages_settled_total{state="expired",via="none"} 0`, "godwit_messages_open 0",
+		"godwit_push_ack_seconds_count 0", "godwit_commit_seconds_count ", "godwit_commit_messages_count ", `godwit_sms_submitted_total{gateway="console",result="taken"} 0`,
+		`godwit_sms_submitted_total{gateway="console",result="unknown"} 0`, `godwit_sms_segments_total{gateway="console"} 0`, "godwit_sms_queue 0",
+		`godwit_dlr_total{gateway="console",state="delivered"} 0`, `godwit_mo_total{gateway="console",result="conversation"} 0`, `godwit_mo_total{gateway="console",result="unmatched"} 0`,
+		`godwit_mo_total{gateway="console",result="repeated"} 0`, "godwit_fallback_held 0", "godwit_duplicates_total 0", `godwit_refused_total{reason="topic"} 0`, "godwit_panics_recovered_total 0",
+		"go_goroutines ", "process_open_fds ",
+	} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestMetricsCountAndNameNobody(t *testing.T) {
+	h := start(t, testConfig(t))
+	ann, anns := h.phone("4917604069001")
+	_, bos := h.phone("4917604069002")
+	id := send(t, ann, "to/4917604069002", "hello")
+	next(t, bos, "/in/")
+	receipt(t, anns, id, "delivered")
+	receipt(t, anns, send(t, ann, "to/nobody", "hello"), "failed")
+	var text string
+	h.get("/metrics", "", "", &text)
+	for _, want := range []string{
+		"godwit_devices_connected 2", "godwit_devices_ready 2", `godwit_messages_accepted_total{root="to"} 2`, `godwit_messages_settled_total{state="delivered",via="push"} 1`,
+		`godwit_messages_settled_total{state="failed",via="none"} 1`, "godwit_messages_open 0",
+	} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	labels := regexp.MustCompile(`"([^"]*)"`).FindAllString(text, -1)
+	if slices.ContainsFunc(labels, func(l string) bool { return strings.Contains(l, "49176") || l == `"nobody"` }) {
+		t.Errorf("a label has an address: %v", labels)
+	}
+}

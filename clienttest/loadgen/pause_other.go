@@ -1,0 +1,11 @@
+//go:build !linux
+
+package loadgen
+
+import "time"
+
+func pause(d time.Duration) {
+	if d > 0 {
+		time.Sleep(d)
+	}
+}

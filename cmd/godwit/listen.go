@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/eclipse/paho.golang/paho"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-7a41469f/godwit/delivery"
+)
+
+// An arrival is one thing that came into the inbox.
+type arrival struct {
+	Topic string `json:"topic"`
+	ID    string `json:"id,omitempty"`
+	From  string `json:"from,omitempty"`
+	Text  string `json:"text"`
+	Data  []byte `json:"data,omitempty"` // instead of the text when it is none
+	Via   string `json:"via,omitempty"`
+	At    string `json:"at,omitempty"`
+}
+
+func (a *app) listenCmd() *cobra.Command {
+	var count int
+	cmd := &cobra.Command{
+		Use: "listen", Short: "Print the inbox as it comes", Args: cobra.NoArgs,
+		Long:    "Print the inbox as it comes. What is printed is acknowledged, so it counts as delivered. A connection that is lost is made again.",
+		Example: "  godwit listen --user 4917604069001\n  godwit listen --json --count 1",
+	}
+	who := loginFlags(cmd)
+	cmd.Flags().IntVar(&count, "count", 0, "stop after so many; 0: go on")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		l, err := who()
+		if err != nil {
+			return err
+		}
+		if count < 0 {
+			return usage("--count %d is negative", count)
+		}
+		return a.listen(cmd.Context(), l, count)
+	}
+	return cmd
+}
+
+// A hearing is one run of listen, over all its connections.
+type hearing struct {
+	app    *app
+	login  login
+	filter string
+	heard  bool // there was a connection
+	left   int  // to be printed yet; negative: no end
+	done   chan struct{}
+}
+
+var errEnough = errors.New("as many as were asked for are printed")
+
+func (a *app) listen(ctx context.Context, l login, count int) error {
+	h := &hearing{app: a, login: l, filter: delivery.Topic(l.user, "#"), left: count, done: make(chan struct{})}
+	if count == 0 {
+		h.left = -1
+	}
+	device := deviceID("listen") // the same for all connections of this run
+	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
+		err := h.connection(ctx, device)
+		if !h.heard || !canReturn(err) { // a broker that was never reached is a mistake to be told
+			return err
+		}
+		fmt.Fprintf(a.stderr, "godwit: %v; connecting again in %v\n", err, pause)
+		if !wait(ctx, pause) {
+			return nil
+		}
+	}
+}
+
+// canReturn tells a broker that is away from one that refuses.
+func canReturn(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.exit == exitConnect
+}
+
+// connection listens on one connection; nil: there is nothing more to do.
+func (h *hearing) connection(ctx context.Context, device string) error {
+	k, err := h.login.connect(ctx, device, h.receive)
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	if err := k.subscribe(ctx, h.filter); err != nil {
+		return err
+	}
+	h.heard = true
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-h.done:
+		return k.unsubscribe(ctx, h.filter) // a round trip, by which the last acknowledgement is out
+	case err := <-k.lost:
+		return err
+	}
+}
+
+func (h *hearing) receive(p *paho.Publish) error {
+	if h.left == 0 {
+		return errEnough
+	}
+	if err := h.app.arrived(p); err != nil {
+		return failed("output", "%w", err)
+	}
+	if h.left--; h.left == 0 {
+		close(h.done)
+	}
+	return nil
+}
+
+// wait returns false when ctx is done first.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func arrivalOf(p *paho.Publish) arrival {
+	m := arrival{Topic: p.Topic, Text: string(p.Payload), ID: property(p, "id"), Via: property(p, "via"), At: property(p, "at")}
+	levels := strings.Split(p.Topic, "/") // u/<me>/<kind>/<peer>/<id>
+	if len(levels) == 5 {
+		m.From, m.ID = levels[3], levels[4]
+	}
+	if !utf8.Valid(p.Payload) {
+		m.Text, m.Data = "", p.Payload
+	}
+	return m
+}
+
+// arrived prints what came.
+func (a *app) arrived(p *paho.Publish) error {
+	m := arrivalOf(p)
+	if a.json {
+		return a.object(m)
+	}
+	text := m.Text
+	if m.Data != nil {
+		text = fmt.Sprintf("(%d bytes that are no text)", len(m.Data))
+	}
+	kind := strings.Split(m.Topic+"//", "/")[2]
+	_, err := fmt.Fprintf(a.stdout, "%s\t%s\t%s\t%s\n", clock(m.At), kind, m.From, printable(text))
+	return err
+}
+
+// clock is a time as people here read it; what is none stays as it is.
+func clock(at string) string {
+	t, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		return at
+	}
+	return t.Local().Format("15:04:05")
+}

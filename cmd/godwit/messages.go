@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/picture"
+)
+
+func (a *app) messagesCmd() *cobra.Command {
+	var state, to, from string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "messages", Short: "List messages, newest first", Args: cobra.NoArgs,
+		Example: "  godwit messages --state waiting\n  godwit messages --to 4917604069001 --json",
+	}
+	client := operatorFlags(cmd)
+	cmd.Flags().StringVar(&state, "state", "", "accepted, waiting, submitting, submitted, unknown, delivered, failed or expired")
+	cmd.Flags().StringVar(&to, "to", "", "only those to this address")
+	cmd.Flags().StringVar(&from, "from", "", "only those from this address")
+	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		q := url.Values{}
+		for name, text := range map[string]string{"to": to, "from": from} {
+			if text == "" {
+				continue
+			}
+			address, err := addressOf(text)
+			if err != nil {
+				return err
+			}
+			q.Set(name, string(address))
+		}
+		if state != "" {
+			q.Set("state", state)
+		}
+		if limit < 1 {
+			return usage("--limit %d is not a positive number", limit)
+		}
+		o, err := client()
+		if err != nil {
+			return err
+		}
+		return a.list(cmd, o, q, limit)
+	}
+	return cmd
+}
+
+// list prints up to limit messages, page by page.
+func (a *app) list(cmd *cobra.Command, o *operator, q url.Values, limit int) error {
+	for limit > 0 {
+		n := min(limit, 1000)
+		q.Set("limit", strconv.Itoa(n))
+		var page broker.Messages
+		if _, err := o.ask(cmd.Context(), "GET", "/v1/admin/messages?"+q.Encode(), nil, &page); err != nil {
+			return err
+		}
+		if err := a.page(page.Messages); err != nil || page.Next == "" {
+			return err
+		}
+		limit -= len(page.Messages)
+		q.Set("before", page.Next)
+	}
+	return nil
+}
+
+func (a *app) page(messages []picture.Message) error {
+	var rows [][]string
+	for _, m := range messages {
+		if a.json {
+			if err := a.object(m); err != nil {
+				return err
+			}
+			continue
+		}
+		small := picture.Small(picture.Path{Message: m}, time.Local)
+		rows = append(rows, []string{m.ID, m.Created, m.From, m.To, m.State, small})
+	}
+	if a.json {
+		return nil
+	}
+	return a.table([]string{"id", "created", "from", "to", "state", "path"}, rows)
+}
+
+func (a *app) explainCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "explain ID", Short: "Why a message went the way it went", Args: cobra.ExactArgs(1),
+		Example: "  godwit explain 01KASVW5G00ZT4Q8C3M9E7XB5R",
+	}
+	client := operatorFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := delivery.ParseID(args[0])
+		if err != nil {
+			return usage("%q is %w", args[0], err)
+		}
+		o, err := client()
+		if err != nil {
+			return err
+		}
+		var p picture.Path
+		if _, err := o.ask(cmd.Context(), "GET", "/v1/admin/messages/"+id.String(), nil, &p); err != nil {
+			return err
+		}
+		if a.json {
+			return a.object(p)
+		}
+		_, err = fmt.Fprintf(a.stdout, "%s\n%s", picture.Text(p, time.Local), picture.Full(p, time.Local))
+		return err
+	}
+	return cmd
+}
+
+func (a *app) healthCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "health", Short: "Exit 0 when the broker is ready", Args: cobra.NoArgs}
+	client := operatorFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o, err := client()
+		if err != nil {
+			return err
+		}
+		var h broker.Health
+		status, err := o.ask(cmd.Context(), "GET", "/readyz", nil, &h)
+		if err != nil {
+			return err
+		}
+		if err := a.health(h); err != nil {
+			return err
+		}
+		if status != http.StatusOK {
+			return &failure{exitFailed, "unready", errors.New("the broker does not take messages")}
+		}
+		return nil
+	}
+	return cmd
+}
+
+func (a *app) health(h broker.Health) error {
+	if a.json {
+		return a.object(h)
+	}
+	ready := "not ready"
+	if h.Ready {
+		ready = "ready"
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s: store %s, disk %s, recovery %s\n", ready, h.Store, h.Disk, h.Recovery)
+	if err == nil && h.Alarm != "" {
+		_, err = fmt.Fprintln(a.stdout, "alarm:", h.Alarm)
+	}
+	return err
+}

@@ -1,0 +1,213 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+)
+
+// Check returns all that is wrong with a Config, as Problems; Load has done it.
+func (c Config) Check() error { return check(c).sorted() }
+
+func check(c Config) Problems {
+	var ck checker
+	ck.ranges(reflect.ValueOf(c), "")
+	ck.auth(c)
+	ck.listen(c.Listen)
+	ck.admin(c)
+	ck.push(c.Push)
+	ck.sms(c.SMS)
+	return ck.problems
+}
+
+type checker struct{ problems Problems }
+
+func (c *checker) fail(key, format string, args ...any) {
+	c.problems = append(c.problems, Problem{Key: key, Message: fmt.Sprintf(format, args...)})
+}
+
+// ranges checks the tags min, max and oneof of every field.
+func (c *checker) ranges(v reflect.Value, path string) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			key := join(path, keyOf(f))
+			c.bounds(v.Field(i), f.Tag, key)
+			c.ranges(v.Field(i), key)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			c.ranges(v.Index(i), fmt.Sprintf("%s[%d]", path, i))
+		}
+	}
+}
+
+func (c *checker) bounds(v reflect.Value, tag reflect.StructTag, key string) {
+	if words := tag.Get("oneof"); words != "" && !slices.Contains(strings.Split(words, "|"), v.String()) {
+		c.fail(key, "%q is none of %s", v.String(), strings.ReplaceAll(words, "|", ", "))
+	}
+	low, high := tag.Get("min"), tag.Get("max")
+	if low == "" {
+		return
+	}
+	// Written so that NaN, which is neither below nor above, is out of range.
+	if !(number(v) >= bound(v.Type(), low) && number(v) <= bound(v.Type(), high)) {
+		c.fail(key, "%v is out of range; allowed is %s to %s", v.Interface(), low, high)
+	}
+}
+
+// number makes values of all ordered kinds comparable; the bounds are far below 2^53 of their units, apart from durations, whose error of 1 µs in 3,650 days is harmless.
+func number(v reflect.Value) float64 {
+	if v.CanInt() {
+		return float64(v.Int())
+	}
+	return v.Float()
+}
+
+func bound(t reflect.Type, text string) float64 {
+	v := reflect.New(t).Elem()
+	if err := parse(text, v); err != nil {
+		panic(fmt.Sprintf("config: the tag %q of a %s: %v", text, t, err)) // a tag of ours is wrong; the tests read them all
+	}
+	return number(v)
+}
+
+func (c *checker) auth(cfg Config) {
+	if cfg.Data == "" {
+		c.fail("data", "is the directory that messages are kept in; it cannot be empty")
+	}
+	if cfg.Auth.Mode != ModeOpen {
+		return
+	}
+	for _, l := range []struct{ key, address string }{{"listen.mqtt", cfg.Listen.MQTT}, {"listen.http", cfg.Listen.HTTP}, {"listen.admin", cfg.Listen.Admin}} {
+		if l.address == "" || strings.HasPrefix(l.address, "unix:") || badAddress(l.address) != nil || IsLoopback(l.address) {
+			continue
+		}
+		c.fail("auth.mode", "open lets anybody in without a password, and %s (%s) can be reached from other machines; use auth.mode: token, or a loopback address such as 127.0.0.1:1883", l.key, l.address)
+	}
+}
+
+func (c *checker) listen(l Listen) {
+	c.address("listen.mqtt", l.MQTT)
+	if l.HTTP != "" {
+		c.address("listen.http", l.HTTP)
+	}
+	if l.Admin != "" && !strings.HasPrefix(l.Admin, "unix:") {
+		c.address("listen.admin", l.Admin)
+	}
+	if l.PublicURL == "" {
+		return
+	}
+	if u, err := url.Parse(l.PublicURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		c.fail("listen.public_url", "%q is not a URL such as https://push.example.org", l.PublicURL)
+	}
+}
+
+func (c *checker) admin(cfg Config) {
+	if cfg.Socket() == "" && cfg.Listen.Admin != "" && cfg.Admin.Token == "" {
+		c.fail("listen.admin", "an address needs a token: set admin.token_file, or use a socket (unix:)")
+	}
+}
+
+func (c *checker) address(key, address string) {
+	if err := badAddress(address); err != nil {
+		c.fail(key, "%q is not an address; write host:port such as 127.0.0.1:1883, or :1883 for all interfaces", address)
+	}
+}
+
+func badAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err
+}
+
+func (c *checker) push(p Push) {
+	if p.AfterMax < p.AckTimeout {
+		c.fail("push.after_max", "%v is below push.ack_timeout (%v)", p.AfterMax, p.AckTimeout)
+	}
+}
+
+var (
+	region      = regexp.MustCompile(`^[A-Z]{2}$`)
+	ownNumber   = regexp.MustCompile(`^[1-9][0-9]{6,14}$`)
+	senderName  = regexp.MustCompile(`^[A-Za-z0-9 ._-]{1,11}$`)
+	gatewayName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
+)
+
+func (c *checker) sms(s SMS) {
+	if s.Region != "" && !region.MatchString(s.Region) {
+		c.fail("sms.region", "%q is not a country of ISO 3166 in two capital letters, such as CN", s.Region)
+	}
+	if s.Originator == "user" {
+		c.fail("sms.originator", "user is not in this version of godwit; use pool or a name")
+	} else if !senderName.MatchString(s.Originator) {
+		c.fail("sms.originator", "%q is neither pool nor a name of 1 to 11 letters, digits and spaces", s.Originator)
+	}
+	if err := checkTemplate(s.Template); err != nil {
+		c.fail("sms.template", "%v; the fields are {{.From}} and {{.Text}}", err)
+	}
+	if s.Retry.Max < s.Retry.First {
+		c.fail("sms.retry.max", "%v is below sms.retry.first (%v)", s.Retry.Max, s.Retry.First)
+	}
+	for i, n := range s.Numbers {
+		key := fmt.Sprintf("sms.numbers[%d]", i)
+		if !ownNumber.MatchString(n) {
+			c.fail(key, "%q is not a number in international form: 7 to 15 digits, country code first, without + and blanks", n)
+		} else if slices.Contains(s.Numbers[:i], n) {
+			c.fail(key, "%q stands here twice", n)
+		}
+	}
+	c.gateways(s.Gateways)
+}
+
+func checkTemplate(text string) error {
+	t, err := template.New("sms.template").Parse(text)
+	if err != nil {
+		return err
+	}
+	return t.Execute(io.Discard, struct{ From, Text string }{})
+}
+
+// laterKinds are the kinds of gateways that are documented and not in this version.
+var laterKinds = []string{"smpp", "kannel", "twilio", "smsgate", "webhook", "httpsms", "smsforwarder", "jasmin", "gammu"}
+
+func (c *checker) gateways(gateways []Gateway) {
+	for i, g := range gateways {
+		key := fmt.Sprintf("sms.gateways[%d]", i)
+		if !gatewayName.MatchString(g.Name) {
+			c.fail(key+".name", "%q is not a name; write up to 32 of a-z, 0-9, _ and -, a letter first", g.Name)
+		}
+		if slices.ContainsFunc(gateways[:i], func(o Gateway) bool { return o.Name == g.Name }) {
+			c.fail(key+".name", "%q is the name of an earlier gateway too", g.Name)
+		}
+		c.kind(key, g)
+	}
+}
+
+func (c *checker) kind(key string, g Gateway) {
+	switch {
+	case g.Kind == KindConsole:
+		if g.URL != "" {
+			c.fail(key+".url", "is not a key of kind console")
+		}
+	case g.Kind == KindTest:
+		if u, err := url.Parse(g.URL); err != nil || u.Scheme != "http" || !IsLoopback(u.Host) {
+			c.fail(key+".url", "%q is not a URL such as http://127.0.0.1:1234", g.URL)
+		}
+	case slices.Contains(laterKinds, g.Kind):
+		c.fail(key+".kind", "%s is not in this version of godwit; there is console", g.Kind)
+	default:
+		c.fail(key+".kind", "%q is not a kind of gateway; there is console", g.Kind)
+	}
+}

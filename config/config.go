@@ -1,0 +1,198 @@
+// Package config is Godwit's configuration: plain structs, their defaults, and a strict reader of the YAML file.
+//
+// A key that is not known, a value that cannot be read or is out of range, and settings that contradict each other are errors that
+// name the file, the line, the key, what was wrong and what is allowed; all of them are told at once. Variables of the environment
+// named GODWIT_SECTION__KEY replace what the file says. A duration of 0 is zero: only an absent key is the default. Secrets never
+// appear in what String, YAML or JSON write.
+package config
+
+import (
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Config is the whole configuration. The tags min, max and oneof are checked by Check and by the reader.
+type Config struct {
+	Data         Path         `yaml:"data"`
+	Auth         Auth         `yaml:"auth"`
+	Listen       Listen       `yaml:"listen"`
+	Admin        Admin        `yaml:"admin"`
+	Limits       Limits       `yaml:"limits"`
+	Push         Push         `yaml:"push"`
+	Registration Registration `yaml:"registration"`
+	SMS          SMS          `yaml:"sms"`
+	Log          Log          `yaml:"log"`
+}
+
+// Auth says who may log in.
+type Auth struct {
+	Mode string `yaml:"mode" oneof:"token|open"`
+}
+
+// The modes of Auth.
+const (
+	ModeToken = "token" // an address and a token that the broker issued
+	ModeOpen  = "open"  // a login registers its address, any password; loopback only
+)
+
+// Listen says where the broker listens.
+type Listen struct {
+	MQTT      string `yaml:"mqtt"`
+	HTTP      string `yaml:"http"`
+	Admin     string `yaml:"admin"`
+	PublicURL string `yaml:"public_url"`
+}
+
+// Admin is the operator's access over an address; a unix socket needs no token.
+type Admin struct {
+	Token Secret `yaml:"token"`
+}
+
+// Limits bound what clients can cost.
+type Limits struct {
+	Packet                Size     `yaml:"packet" min:"1KiB" max:"1MiB"`
+	Connections           int      `yaml:"connections" min:"1" max:"10000000"`
+	KeepaliveMax          Duration `yaml:"keepalive_max" min:"10s" max:"18h"`
+	Devices               int      `yaml:"devices" min:"1" max:"100"`
+	SendRate              Rate     `yaml:"send_rate" min:"1/h" max:"1000000/s"`
+	Inbox                 int      `yaml:"inbox" min:"1" max:"1000000"`
+	InboxAge              Duration `yaml:"inbox_age" min:"1m" max:"3650d"`
+	Notices               int      `yaml:"notices" min:"1" max:"100000"`
+	History               Duration `yaml:"history" min:"0" max:"3650d"`
+	ConnectionsPerAddress int      `yaml:"connections_per_address" min:"1" max:"10000000"`
+	ConnectsPerAddress    Rate     `yaml:"connects_per_address" min:"1/h" max:"1000000/s"`
+	DiskFree              Size     `yaml:"disk_free" min:"0" max:"1024TiB"`
+}
+
+// Push says how long a device may take before an SMS goes out.
+type Push struct {
+	AckTimeout   Duration `yaml:"ack_timeout" min:"50ms" max:"1h"`
+	AfterMax     Duration `yaml:"after_max" min:"1s" max:"1d"`
+	OfflineGrace Duration `yaml:"offline_grace" min:"0" max:"1h"`
+	RestartGrace Duration `yaml:"restart_grace" min:"0" max:"1h"`
+	StormHold    Duration `yaml:"storm_hold" min:"0" max:"1h"`
+	Window       int      `yaml:"window" min:"1" max:"1000"`
+}
+
+// Registration says how long a number counts as registered.
+type Registration struct {
+	Decay Duration `yaml:"decay" min:"1h" max:"3650d"`
+}
+
+// SMS is the way out when no device answers.
+type SMS struct {
+	Region          string    `yaml:"region"`
+	Originator      string    `yaml:"originator"`
+	Template        string    `yaml:"template"`
+	MaxSegments     int       `yaml:"max_segments" min:"1" max:"255"`
+	Validity        Duration  `yaml:"validity" min:"1m" max:"63d"`
+	Retry           Retry     `yaml:"retry"`
+	Unknown         Unknown   `yaml:"unknown"`
+	ResponseTimeout Duration  `yaml:"response_timeout" min:"50ms" max:"10m"`
+	DLRTimeout      Duration  `yaml:"dlr_timeout" min:"1s" max:"63d"`
+	Numbers         []string  `yaml:"numbers"`
+	Gateways        []Gateway `yaml:"gateways"`
+}
+
+// OriginatorPool sends SMS from one of our own numbers.
+const OriginatorPool = "pool"
+
+// Retry says how often and how fast a temporary failure is tried again.
+type Retry struct {
+	Tries  int      `yaml:"tries" min:"1" max:"100"`
+	First  Duration `yaml:"first" min:"10ms" max:"1h"`
+	Factor float64  `yaml:"factor" min:"1" max:"10"`
+	Max    Duration `yaml:"max" min:"10ms" max:"1d"`
+}
+
+// Unknown says what happens to an SMS whose submit was not answered.
+type Unknown struct {
+	Hold Duration `yaml:"hold" min:"0" max:"1d"`
+	Then string   `yaml:"then" oneof:"fail|resend"`
+}
+
+// A Gateway is a way to a carrier.
+type Gateway struct {
+	Name string `yaml:"name"`
+	Kind string `yaml:"kind"`
+	URL  string `yaml:"url,omitempty"` // of kind smstest, which tests use
+}
+
+// The kinds of gateways.
+const (
+	KindConsole = "console"
+	KindTest    = "smstest"
+)
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string `yaml:"level" oneof:"debug|info|warn|error"`
+	Format string `yaml:"format" oneof:"auto|console|json"`
+}
+
+// Default is the configuration without a file: everything on loopback, ./godwit-data, open mode, SMS printed by the console gateway.
+func Default() Config {
+	cfg := defaults()
+	cfg.Auth.Mode = ModeOpen
+	return cfg
+}
+
+// defaults is what a key stands for that the file does not name.
+func defaults() Config {
+	const day = 24 * time.Hour
+	return Config{
+		Data:   "godwit-data",
+		Auth:   Auth{Mode: ModeToken},
+		Listen: Listen{MQTT: "127.0.0.1:1883", HTTP: "127.0.0.1:8080", Admin: "unix:"},
+		Limits: Limits{
+			Packet: 64 << 10, Connections: 100_000, KeepaliveMax: Duration(20 * time.Minute), Devices: 8, SendRate: 20,
+			Inbox: 10_000, InboxAge: Duration(30 * day), Notices: 1000, History: Duration(30 * day),
+			ConnectionsPerAddress: 1000, ConnectsPerAddress: 100, DiskFree: 1 << 30,
+		},
+		Push: Push{
+			AckTimeout: Duration(15 * time.Second), AfterMax: Duration(10 * time.Minute), OfflineGrace: Duration(10 * time.Second),
+			RestartGrace: Duration(time.Minute), StormHold: Duration(2 * time.Minute), Window: 32,
+		},
+		Registration: Registration{Decay: Duration(90 * day)},
+		SMS: SMS{
+			Originator: OriginatorPool, Template: "{{.From}}: {{.Text}}", MaxSegments: 6, Validity: Duration(day),
+			Retry:           Retry{Tries: 6, First: Duration(5 * time.Second), Factor: 2, Max: Duration(10 * time.Minute)},
+			Unknown:         Unknown{Hold: Duration(2 * time.Minute), Then: "fail"},
+			ResponseTimeout: Duration(10 * time.Second), DLRTimeout: Duration(2 * day),
+			Gateways: []Gateway{{Name: "console", Kind: KindConsole}},
+		},
+		Log: Log{Level: "info", Format: "auto"},
+	}
+}
+
+// Socket returns the path of the operator's unix socket; empty when listen.admin is an address or off.
+func (c Config) Socket() string {
+	path, ok := strings.CutPrefix(c.Listen.Admin, "unix:")
+	switch {
+	case !ok:
+		return ""
+	case path == "":
+		return filepath.Join(string(c.Data), "admin.sock")
+	}
+	return path
+}
+
+// PublicURL returns the address under which others reach the HTTP port.
+func (c Config) PublicURL() string {
+	if c.Listen.PublicURL != "" {
+		return strings.TrimSuffix(c.Listen.PublicURL, "/")
+	}
+	return "http://" + c.Listen.HTTP
+}
+
+// IsLoopback reports whether only this machine reaches the address host:port.
+func IsLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,254 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+)
+
+const fileSuffix = "_file"
+
+var (
+	secretType = reflect.TypeFor[Secret]()
+	pathType   = reflect.TypeFor[Path]()
+)
+
+// An origin is the place that a value comes from.
+type origin struct {
+	source       string
+	line, column int
+}
+
+// A reader puts the nodes of a YAML document into a Config and remembers where each key stands.
+type reader struct {
+	dir      string // relative paths count from here
+	source   string // file or variable that is being read
+	place    origin // overrides the tokens' own places: a variable has one line
+	lines    []string
+	origins  map[string]origin
+	secrets  []string // never shown in an excerpt
+	problems Problems
+}
+
+func (r *reader) fail(path string, at origin, message string) {
+	p := Problem{Key: path, Message: message, Source: at.source, Line: at.line, Column: at.column}
+	if at.line > 0 && at.line <= len(r.lines) {
+		p.Excerpt = r.lines[at.line-1]
+	}
+	r.problems = append(r.problems, p)
+}
+
+func (r *reader) at(t *token.Token) origin {
+	if r.place != (origin{}) || t == nil || t.Position == nil {
+		return r.place
+	}
+	return origin{source: r.source, line: t.Position.Line, column: t.Position.Column}
+}
+
+// value reads a node into v; path is its key.
+func (r *reader) value(n ast.Node, v reflect.Value, path string) {
+	at := r.at(n.GetToken())
+	r.origins[path] = at
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
+		r.fail(path, at, "anchors, aliases and tags are not used here; write the value itself")
+		return
+	case *ast.NullNode:
+		if v.Kind() != reflect.Struct {
+			r.fail(path, at, "has no value; leave the key out for its default, or write \"\" for an empty text")
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		r.section(n, v, path)
+	case reflect.Slice:
+		r.list(n, v, path)
+	default:
+		if text, ok := scalar(n); ok {
+			r.set(text, v, path, at)
+		} else {
+			r.fail(path, at, "is one value, not a list or a section")
+		}
+	}
+}
+
+// section reads a mapping into a struct.
+func (r *reader) section(n ast.Node, v reflect.Value, path string) {
+	var values []*ast.MappingValueNode
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		values = m.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{m}
+	default:
+		r.fail(path, r.at(n.GetToken()), "is a section with keys: "+strings.Join(keysOf(v.Type()), ", "))
+		return
+	}
+	for _, kv := range values {
+		name, ok := scalar(kv.Key)
+		at, full := r.at(kv.Key.GetToken()), join(path, name)
+		if !ok {
+			r.fail(path, at, "a key is a plain word")
+			continue
+		}
+		field, file := fieldOf(v, name)
+		if !field.IsValid() {
+			r.fail(full, at, unknownKey(full, keysOf(v.Type())))
+			continue
+		}
+		if file {
+			r.secretFile(kv.Value, field, full)
+			continue
+		}
+		if _, twice := r.origins[full+fileSuffix]; twice && field.Type() == secretType {
+			r.fail(full, at, fmt.Sprintf("is given twice, as %s and as %s%s; keep one", name, name, fileSuffix))
+			continue
+		}
+		r.value(kv.Value, field, full)
+	}
+}
+
+// list reads a sequence into a slice, which it replaces.
+func (r *reader) list(n ast.Node, v reflect.Value, path string) {
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok {
+		r.fail(path, r.at(n.GetToken()), "is a list; write for example [a, b]")
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values)))
+	for i, item := range seq.Values {
+		r.value(item, v.Index(i), fmt.Sprintf("%s[%d]", path, i))
+	}
+}
+
+// secretFile reads the file that key_file names into the Secret field of key.
+func (r *reader) secretFile(n ast.Node, field reflect.Value, path string) {
+	at := r.at(n.GetToken())
+	name, ok := scalar(n)
+	if !ok {
+		r.fail(path, at, "is the name of a file")
+		return
+	}
+	if _, twice := r.origins[strings.TrimSuffix(path, fileSuffix)]; twice {
+		key := strings.TrimSuffix(path, fileSuffix)
+		r.fail(path, at, fmt.Sprintf("is given twice, as %s and as %s; keep one", key, path))
+		return
+	}
+	r.origins[path] = at
+	if name == "" {
+		return
+	}
+	text, err := os.ReadFile(r.resolve(name))
+	if err != nil {
+		r.fail(path, at, err.Error())
+		return
+	}
+	secret := strings.TrimRight(string(text), "\r\n")
+	if secret == "" {
+		r.fail(path, at, "the file is empty; it holds the secret in one line")
+		return
+	}
+	field.SetString(secret)
+}
+
+func (r *reader) resolve(name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(r.dir, name)
+}
+
+// set reads the text of one value.
+func (r *reader) set(text string, v reflect.Value, path string, at origin) {
+	next := reflect.New(v.Type()).Elem()
+	if err := parse(text, next); err != nil {
+		if v.Type() == secretType {
+			text = masked
+		}
+		r.fail(path, at, fmt.Sprintf("%q %s", text, err))
+		return
+	}
+	v.Set(next)
+	switch v.Type() {
+	case pathType:
+		v.SetString(r.resolve(text))
+	case secretType:
+		r.secrets = append(r.secrets, text)
+	}
+}
+
+func parse(text string, v reflect.Value) (err error) {
+	switch p := v.Addr().Interface().(type) {
+	case *Duration:
+		*p, err = ParseDuration(text)
+	case *Size:
+		*p, err = ParseSize(text)
+	case *Rate:
+		*p, err = ParseRate(text)
+	case *int:
+		if *p, err = strconv.Atoi(strings.ReplaceAll(text, "_", "")); err != nil {
+			return fmt.Errorf("is not a whole number")
+		}
+	case *float64:
+		if *p, err = strconv.ParseFloat(text, 64); err != nil {
+			return fmt.Errorf("is not a number")
+		}
+	default:
+		v.SetString(text)
+	}
+	return err
+}
+
+// scalar returns the text of a node as it was written: a number with a leading zero, or a country like NO, stays what it is.
+func scalar(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
+
+// fieldOf finds the field of a key; file says that the key is the _file variant of a secret.
+func fieldOf(v reflect.Value, key string) (field reflect.Value, file bool) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if keyOf(f) == key {
+			return v.Field(i), false
+		}
+		if f.Type == secretType && keyOf(f)+fileSuffix == key {
+			return v.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+func keysOf(t reflect.Type) []string {
+	keys := make([]string, t.NumField())
+	for i := range keys {
+		keys[i] = keyOf(t.Field(i))
+	}
+	return keys
+}
+
+func keyOf(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	return name
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}

@@ -1,0 +1,137 @@
+package docs_test
+
+import (
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed-7a41469f/godwit/hooks"
+)
+
+// source returns the Go files of a package, without its tests, as one text.
+func source(t *testing.T, dir string) string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, name := range names {
+		if !strings.HasSuffix(name, "_test.go") {
+			all.WriteString(read(t, name))
+		}
+	}
+	if all.Len() == 0 {
+		t.Fatalf("no Go files in %s", dir)
+	}
+	return all.String()
+}
+
+// found returns what a pattern's first group matches in a text; a code that matches nothing was moved, and the test with it.
+func found(t *testing.T, pattern, text string) map[string]bool {
+	t.Helper()
+	set := map[string]bool{}
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		set[m[1]] = true
+	}
+	if len(set) == 0 {
+		t.Fatalf("nothing matches %s", pattern)
+	}
+	return set
+}
+
+func same(t *testing.T, what, page string, documented, real map[string]bool) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(real)) {
+		if !documented[name] {
+			t.Errorf("%s lacks the %s %s", page, what, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(documented)) {
+		if !real[name] {
+			t.Errorf("%s has the %s %s, which is not there", page, what, name)
+		}
+	}
+}
+
+func TestEveryMetricHasItsRow(t *testing.T) {
+	real := map[string]bool{}
+	for name := range found(t, `desc\("([a-z_]+)"`, source(t, "broker")) {
+		real["godwit_"+name] = true
+	}
+	documented := found(t, "(?m)^\\| `(godwit_[a-z_]+)` \\|", read(t, "metrics.md"))
+	same(t, "metric", "metrics.md", documented, real)
+	later := notYet(read(t, "metrics.md"))
+	for page, text := range pages(t) {
+		for name := range regexpSet("godwit_[a-z_]+", text) {
+			if !real[strings.TrimSuffix(name, "_bucket")] && !strings.Contains(later, name) {
+				t.Errorf("%s mentions %s, which is no metric", page, name)
+			}
+		}
+	}
+}
+
+func TestEveryRefusalHasItsRow(t *testing.T) {
+	real := map[string]bool{}
+	for _, r := range hooks.Refusals {
+		real[r] = true
+	}
+	_, table, _ := strings.Cut(read(t, "metrics.md"), "| `reason` of `godwit_refused_total`")
+	table, _, _ = strings.Cut(table, "\n\n")
+	same(t, "refusal", "metrics.md", found(t, "(?m)^\\| `([a-z_]+)` \\|", table), real)
+}
+
+func TestEveryRouteHasItsRow(t *testing.T) {
+	const route = `(?:GET|POST|PUT|PATCH|DELETE) /[a-z]`
+	real := found(t, `"(`+route+`[^"]*)"`, source(t, "broker"))
+	same(t, "route", "http.md", found(t, "(?m)^\\| `("+route+"[^`]*)`", read(t, "http.md")), real)
+}
+
+func TestEveryCommandIsThere(t *testing.T) {
+	code := source(t, "cmd/godwit")
+	real := found(t, `Use: +"([a-z]+)`, code)
+	for _, builtIn := range []string{"help", "completion"} {
+		real[builtIn] = true
+	}
+	cli := read(t, "cli.md")
+	for name := range real {
+		if name != "godwit" && !strings.Contains(cli, name) {
+			t.Errorf("cli.md lacks the command %s", name)
+		}
+	}
+	for page, text := range pages(t) {
+		for name := range regexpSet("(?:^|[`$;&|] ?)(?:go run \\./cmd/)?godwit ([a-z]+)", text) {
+			if !real[name] {
+				t.Errorf("%s calls godwit %s, which is no command", page, name)
+			}
+		}
+	}
+	for flag := range regexpSet("--([a-z-]+)", cli) {
+		if !strings.Contains(code, `"`+flag+`"`) {
+			t.Errorf("cli.md has the flag --%s, which is not there", flag)
+		}
+	}
+}
+
+// notYet returns the paragraphs of a page that say what is to come.
+func notYet(text string) string {
+	var later strings.Builder
+	for paragraph := range strings.SplitSeq(text, "\n\n") {
+		if strings.HasPrefix(paragraph, "**Not yet:**") {
+			later.WriteString(paragraph)
+		}
+	}
+	return later.String()
+}
+
+// regexpSet returns what a pattern, or its first group, matches in a text.
+func regexpSet(pattern, text string) map[string]bool {
+	set := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)"+pattern).FindAllStringSubmatch(text, -1) {
+		set[m[len(m)-1]] = true
+	}
+	return set
+}
