@@ -402,3 +402,73 @@ func TestStoreFails(t *testing.T) {
 		w.is(id, delivery.Delivered, delivery.ViaPush, "")
 	})
 }
+
+func TestSessionResumedInTheMiddleOfAPage(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		b := w.phone(bob, delivery.Connection{Remembered: true, Window: 2})
+		b.dev.Gone(delivery.Lost)
+		var want []string
+		for i := range 150 { // more than one page
+			text := fmt.Sprint("m", i)
+			want = append(want, "in "+text)
+			w.send(&delivery.Message{From: ann, To: bob, Root: delivery.RootApp, Payload: []byte(text)})
+		}
+		b.silent = true
+		w.connect(b, bob, delivery.Connection{Remembered: true, Resumed: true, Window: 2})
+		b.hears("in m0, in m1")
+		b.dev.Gone(delivery.Lost)
+		b.clear()
+		b.silent = false
+		w.connect(b, bob, delivery.Connection{Remembered: true, Resumed: true, Window: 2})
+		b.hears(strings.Join(want, ", "))
+	})
+}
+
+func TestPlaceWaitsForTheStoredAcknowledgement(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		w.register("boiler")
+		b := w.phone("boiler", delivery.Connection{Remembered: true})
+		b.silent = true
+		id := w.send(&delivery.Message{From: ann, To: "boiler"})
+		never := make([]memory.Fault, 20)
+		for i := range never {
+			never[i].Wrote = memory.Nothing
+		}
+		w.store.Inject(never...) // four seconds without a commit
+		b.dev.Ack(b.slot(0), true)
+		w.pass(3 * time.Second)
+		w.crash()
+		w.is(id, delivery.Accepted, 0, "")
+		b.silent = false
+		b.clear()
+		w.connect(b, "boiler", delivery.Connection{Remembered: true, Resumed: true})
+		b.hears("in hello")
+		w.is(id, delivery.Delivered, delivery.ViaPush, "")
+	})
+}
+
+func TestDUPAfterACrashIsComparedWithTheLatest(t *testing.T) {
+	bubble(t, nil, func(w *world) {
+		a := w.phone(ann, delivery.Connection{ClientID: "a", Remembered: true})
+		publish := func(i int, dup bool) error {
+			m := &delivery.Message{From: ann, To: bob, Root: delivery.RootApp, Payload: fmt.Append(nil, i), Receipts: delivery.ReceiptsNone,
+				Origin: delivery.Origin{Device: "a", PacketID: uint16(1 + i%100), Digest: uint64(i)}}
+			done := make(accepted, 1)
+			w.engine.Publish(m, delivery.Publication{Device: a.dev, Dup: dup}, done)
+			return <-done
+		}
+		const many = 2500 // more than are remembered of a device
+		for i := range many {
+			if err := publish(i, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.crash()
+		w.connect(a, ann, delivery.Connection{ClientID: "a", Remembered: true, Resumed: true})
+		for i := many - 100; i < many; i++ {
+			if _, known := publish(i, true).(*delivery.Known); !known {
+				t.Fatalf("publish %d sent again became another message", i)
+			}
+		}
+	})
+}
