@@ -167,7 +167,7 @@ func TestTruncatedSubscribe(t *testing.T) {
 
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) { // sleep: no event tells
 		if time.Now().After(end) {
 			t.Fatal("it never came true")
 		}
