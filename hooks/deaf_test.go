@@ -71,7 +71,7 @@ func TestHeldBackIsNotDeaf(t *testing.T) {
 	for id := uint16(1); id <= 4; id++ {
 		b.Publish("to/"+string(alice), "busy", 1, id) // more than the window
 	}
-	b.Ack(one.PacketID) // behind them: read when the store is back
+	b.Ack(one.PacketID)                // behind them: read when the store is back
 	time.Sleep(700 * time.Millisecond) // sleep: longer than the time to answer, which must not count
 	h.store.release()
 	for range 4 {
