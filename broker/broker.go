@@ -14,7 +14,6 @@ import (
 	"os"
 
 	"github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/packets"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
@@ -112,7 +111,7 @@ func (b *Broker) serve(ctx context.Context, d *doors, db store, people *contacts
 		Net: d.mqtt, Connections: b.cfg.Limits.Connections, PerAddress: b.cfg.Limits.ConnectionsPerAddress,
 		FailedLogins: int(math.Ceil(float64(b.cfg.Limits.ConnectsPerAddress))), Died: r.hook.Died,
 	}
-	r.listener.Goodbye = goodbye(r.server, r.listener.ID())
+	r.listener.Goodbye = r.hook.Goodbye
 	return r.run(ctx, d)
 }
 
@@ -134,18 +133,6 @@ type running struct {
 	server   *mqtt.Server
 	hook     *hooks.Hook
 	listener *Listener
-}
-
-// goodbye tells every client of a listener that the server is stopping. mochi's own way (Clients.GetByListener) takes a read lock twice, and
-// waits for ever when a client leaves in between.
-func goodbye(server *mqtt.Server, listener string) func() {
-	return func() {
-		for _, cl := range server.Clients.GetAll() {
-			if cl.Net.Listener == listener && !cl.Closed() {
-				_ = server.DisconnectClient(cl, packets.ErrServerShuttingDown) // it may be gone
-			}
-		}
-	}
 }
 
 func (r *running) run(ctx context.Context, d *doors) error {

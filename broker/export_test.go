@@ -4,5 +4,4 @@ package broker
 var (
 	MetricsGuard = metricsGuard
 	ListenUnix   = listenUnix
-	Goodbye      = goodbye
 )

@@ -21,7 +21,6 @@ const (
 	tcpWriteTimeout = 5 * time.Second
 	acceptRetryMin  = 5 * time.Millisecond // of an Accept that failed
 	acceptRetryMax  = time.Second
-	stopRound       = 50 * time.Millisecond
 	stopAtLatest    = 10 * time.Second
 	sweepEvery      = time.Minute
 	stormSize       = 1000 // connections
@@ -41,7 +40,7 @@ type Listener struct {
 	PerAddress     int            // from one network address that have not logged in, at most; 1,000
 	FailedLogins   int            // a second from one network address, above which its connections are refused; 100
 	Died           func(net.Conn) // is told of a connection that a panic has ended; hooks.Hook.Died
-	Goodbye        func()         // ends mochi's clients when it closes; nil: as mochi does it, which can deadlock (clients.go:95 takes a read lock twice)
+	Goodbye        func()         // disconnects all clients, also those about to come, before a stop; hooks.Hook.Goodbye
 
 	log   *slog.Logger
 	stats ListenerStats
@@ -222,31 +221,24 @@ func (l *Listener) closing() bool {
 	}
 }
 
-// Close implements listeners.Listener: it accepts no more, has mochi say goodbye to the clients, and waits until all are gone.
+// Close implements listeners.Listener: it accepts no more, says goodbye to the clients, and waits until all are gone. Mochi's closeClients is
+// for want of a Goodbye only: v2.7.9 may hang in it for ever when a client leaves at that moment (Clients.GetByListener locks twice).
 func (l *Listener) Close(closeClients listeners.CloseFn) {
 	l.stop.Do(func() {
-		close(l.done)
+		l.mu.Lock()
+		close(l.done) // under mu: who is admitted is waited for
+		l.mu.Unlock()
 		l.tidy.Stop()
 		_ = l.Net.Close()
-		gone := make(chan struct{})
-		go func() { l.work.Wait(); close(gone) }()
-		goodbye := l.Goodbye
-		if goodbye == nil {
-			goodbye = func() { closeClients(l.ID()) }
+		l.closeThose(func(c *accepted) bool { return !c.in.Load() })
+		if l.Goodbye != nil {
+			l.Goodbye()
+		} else {
+			closeClients(l.ID())
 		}
-		deadline := time.After(stopAtLatest)
-		for {
-			l.closeThose(func(c *accepted) bool { return !c.in.Load() })
-			goodbye() // in rounds: a client may be between its login and mochi's list
-			select {
-			case <-gone:
-				return
-			case <-time.After(stopRound):
-			case <-deadline:
-				l.closeThose(func(*accepted) bool { return true })
-				deadline = nil
-			}
-		}
+		late := time.AfterFunc(stopAtLatest, func() { l.closeThose(func(*accepted) bool { return true }) })
+		defer late.Stop()
+		l.work.Wait()
 	})
 }
 

@@ -46,7 +46,7 @@ func serve(t *testing.T, l *broker.Listener) *node {
 	server := mqtt.New(broker.Settings(0, 0, broker.NewLog(zerolog.New(log))))
 	hook := hooks.New(server, delivery.New(delivery.Config{Store: m, Directory: people}))
 	must(t, server.AddHook(hook, nil))
-	l.Died = hook.Died
+	l.Died, l.Goodbye = hook.Died, hook.Goodbye
 	if l.Net == nil {
 		l.Listen = "127.0.0.1:0"
 	}
@@ -167,7 +167,7 @@ func TestTruncatedSubscribe(t *testing.T) {
 
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) { // sleep: no event tells
 		if time.Now().After(end) {
 			t.Fatal("it never came true")
 		}
@@ -299,17 +299,34 @@ func TestStopWaitsForNobody(t *testing.T) {
 	c := n.dial(t)
 	n.connect(t, c, "a", n.token)
 	began := time.Now()
-	done := make(chan struct{})
-	go func() { n.Close(func(string) {}); close(done) }()
-	select {
-	case <-done:
-		t.Fatal("Close returned while a client was connected")
-	case <-time.After(100 * time.Millisecond):
+	n.Close(nil)
+	got, err := io.ReadAll(c)
+	if err != nil || !bytes.HasPrefix(got, []byte{0xE0}) || got[2] != 0x8B {
+		t.Errorf("goodbye was %x, %v", got, err)
 	}
-	c.Close()
-	<-done
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("took %v", took)
+	}
+}
+
+// In mochi, Clients.GetByListener locks twice: a client that leaves while the server says goodbye makes both wait for ever.
+func TestClientsLeaveWhileTheServerStops(t *testing.T) {
+	for range 5 {
+		n := serve(t, &broker.Listener{})
+		var left sync.WaitGroup
+		for i := range 30 {
+			c := n.dial(t)
+			n.connect(t, c, string(rune('a'+i)), n.token)
+			left.Go(func() { c.Close() })
+		}
+		done := make(chan struct{})
+		go func() { n.Close(nil); close(done) }()
+		select {
+		case <-done:
+		case <-time.After(8 * time.Second):
+			t.Fatal("the stop hangs")
+		}
+		left.Wait()
 	}
 }
 

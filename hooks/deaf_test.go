@@ -24,7 +24,7 @@ func TestWithdrawnPacketIdentifier(t *testing.T) {
 	a.Publish("to/boiler", "unanswered", 1, 1)
 	a.Expect(packets.Puback)
 	first := b.Expect(packets.Publish)
-	time.Sleep(600 * time.Millisecond) // deaf now
+	time.Sleep(600 * time.Millisecond) // sleep: deaf now; nothing on the wire tells
 	a.Publish("to/boiler", "while deaf", 1, 2)
 	a.Expect(packets.Puback)
 	b.Quiet(200 * time.Millisecond)
@@ -71,8 +71,8 @@ func TestHeldBackIsNotDeaf(t *testing.T) {
 	for id := uint16(1); id <= 4; id++ {
 		b.Publish("to/"+string(alice), "busy", 1, id) // more than the window
 	}
-	b.Ack(one.PacketID) // behind them: read when the store is back
-	time.Sleep(700 * time.Millisecond)
+	b.Ack(one.PacketID)                // behind them: read when the store is back
+	time.Sleep(700 * time.Millisecond) // sleep: longer than the time to answer, which must not count
 	h.store.release()
 	for range 4 {
 		b.Expect(packets.Puback)

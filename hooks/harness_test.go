@@ -81,7 +81,7 @@ func start(t *testing.T, s setup) *harness {
 	}
 	h.hook = hooks.New(h.server, delivery.New(cfg), s.options)
 	h.must(h.server.AddHook(h.hook, nil))
-	h.listener = &broker.Listener{Listen: "127.0.0.1:0", Died: h.hook.Died}
+	h.listener = &broker.Listener{Listen: "127.0.0.1:0", Died: h.hook.Died, Goodbye: h.hook.Goodbye}
 	if s.listener != nil {
 		s.listener(h.listener)
 	}
@@ -149,7 +149,7 @@ func (h *harness) refused(r hooks.Refusal) uint64 { return h.hook.Stats().Refuse
 // eventually waits for what nothing else tells.
 func (h *harness) eventually(what string, ok func() bool) {
 	h.t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) { // sleep: no event tells
 		if time.Now().After(end) {
 			h.t.Fatalf("never: %s", what)
 		}
@@ -159,10 +159,9 @@ func (h *harness) eventually(what string, ok func() bool) {
 // A store can be told to fail or to wait.
 type store struct {
 	*memory.Store
-	mu    sync.Mutex
-	err   error
-	gate  chan struct{} // nil: open
-	calls int
+	mu   sync.Mutex
+	err  error
+	gate chan struct{} // nil: open
 }
 
 var errDisk = errors.New("the disk is on fire")
@@ -192,7 +191,6 @@ func (s *store) release() {
 func (s *store) Commit(ctx context.Context, changes []delivery.Change) []error {
 	s.mu.Lock()
 	gate, err := s.gate, s.err
-	s.calls++
 	s.mu.Unlock()
 	if gate != nil {
 		<-gate

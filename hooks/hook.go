@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2"
@@ -83,6 +84,7 @@ type Hook struct {
 	err      error         // why; to be read once done is closed
 	unwatch  func()
 	starting sync.Once
+	leaving  atomic.Bool // Goodbye was said
 }
 
 var _ mqtt.Hook = (*Hook)(nil)

@@ -1,9 +1,7 @@
 package hooks_test
 
 import (
-	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"strings"
@@ -302,36 +300,4 @@ func TestFramesNeverInterleave(t *testing.T) {
 	if got := take(b, 300); got[299] != "299" {
 		t.Errorf("the last is %s", got[299])
 	}
-}
-
-// readFrames counts PUBLISH frames in a stream, for benchmarks.
-func readFrames(r io.Reader, n int, each func(packetID uint16)) error {
-	buf := make([]byte, 0, 64<<10)
-	for n > 0 {
-		if len(buf) == cap(buf) {
-			return io.ErrShortBuffer
-		}
-		k, err := r.Read(buf[len(buf):cap(buf)])
-		if err != nil {
-			return err
-		}
-		buf = buf[:len(buf)+k]
-		for {
-			length, used := binary.Uvarint(buf[min(1, len(buf)):])
-			if used <= 0 || len(buf) < 1+used+int(length) {
-				break
-			}
-			body := buf[1+used : 1+used+int(length)]
-			if buf[0]>>4 == packets.Publish {
-				topic := int(binary.BigEndian.Uint16(body))
-				each(binary.BigEndian.Uint16(body[2+topic:]))
-				n--
-			} else if buf[0]>>4 == packets.Puback {
-				each(binary.BigEndian.Uint16(body))
-				n--
-			}
-			buf = buf[:copy(buf, buf[1+used+int(length):])]
-		}
-	}
-	return nil
 }

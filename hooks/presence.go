@@ -174,6 +174,19 @@ func (h *Hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	if c.token != "" && !h.people.Valid(contacts.Login{Address: c.user, Token: c.token}) {
 		h.drop(c, packets.ErrNotAuthorized) // revoked while it logged in
 	}
+	if h.leaving.Load() {
+		h.drop(c, packets.ErrServerShuttingDown)
+	}
+}
+
+// Goodbye disconnects every client, and from now on every one that connects, because the server is about to stop: MQTT 5 clients are told 0x8B,
+// and no will is sent.
+func (h *Hook) Goodbye() {
+	h.leaving.Store(true)
+	h.wills.close()
+	for _, c := range h.present.of(func(*conn) bool { return true }) {
+		h.drop(c, packets.ErrServerShuttingDown)
+	}
 }
 
 // open tells that OnDisconnect will come; false: the connection was closed meanwhile, and has left the door.

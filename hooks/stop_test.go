@@ -36,7 +36,7 @@ func TestGracefulStopUnderLoad(t *testing.T) {
 					if _, err := c.Write(c.Frame(rawmqtt.Publish("to/"+string(bob), fmt.Sprint(i, "-", id), 1, id))); err != nil {
 						return
 					}
-					time.Sleep(50 * time.Microsecond)
+					time.Sleep(50 * time.Microsecond) // sleep: the pace of the load
 				}
 			}()
 			for {
