@@ -2,6 +2,8 @@ package killloop
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -9,6 +11,8 @@ import (
 
 // A Pair is a sender and a receiver, by number.
 type Pair struct{ Sender, Receiver int }
+
+func (p Pair) String() string { return fmt.Sprintf("sender %d to receiver %d,", p.Sender, p.Receiver) }
 
 // A Ledger books what was acknowledged and what arrived, and finds the violations.
 type Ledger struct {
@@ -43,10 +47,10 @@ type Report struct {
 	SessionsLost int           `json:"sessions_lost"`
 	Refused      int           `json:"refused"`
 	Strange      int           `json:"strange"`            // PUBACKs for nothing that was in flight
-	Examples     []string      `json:"examples,omitempty"` // of violations, the first of all
+	Examples     []string      `json:"examples,omitempty"` // the first few of each kind
 }
 
-const maxExamples = 10
+const maxExamples = 5
 
 // NewLedger returns an empty ledger.
 func NewLedger() *Ledger { return &Ledger{pairs: map[Pair]*account{}} }
@@ -60,7 +64,7 @@ func (l *Ledger) account(p Pair) *account {
 
 func (l *Ledger) violation(count *int, format string, args ...any) {
 	*count++
-	if len(l.report.Examples) < maxExamples {
+	if *count <= maxExamples {
 		l.report.Examples = append(l.report.Examples, fmt.Sprintf(format, args...))
 	}
 }
@@ -164,7 +168,7 @@ func (l *Ledger) Report() Report {
 	defer l.mu.Unlock()
 	l.report.Lost = 0
 	for p, a := range l.pairs {
-		for seq := range a.acked {
+		for _, seq := range slices.Sorted(maps.Keys(a.acked)) {
 			if _, ok := a.arrived[seq]; !ok {
 				l.violation(&l.report.Lost, "%v message %d was acknowledged and never arrived", p, seq)
 			}
