@@ -195,7 +195,14 @@ type Claim struct {
 	Cause    Reason
 	Until    time.Time
 	Segments int
-	Evidence string // for the trail
+	Pushes   []PushedTo // devices that did not answer: the pushes are withdrawn
+	Evidence string     // for the trail
+}
+
+// A PushedTo is a push that was not acknowledged.
+type PushedTo struct {
+	Device string
+	At     time.Time
 }
 
 // Claimable reports whether a claim would be taken now.
@@ -234,7 +241,13 @@ func (m *Message) Claim(c Claim, now time.Time) (*Message, Effects) {
 	leg.Gateway, leg.Node, leg.From, leg.Until, leg.Holding = c.Gateway, c.Node, c.From, c.Until, true
 	if leg.Cause == "" {
 		leg.Cause = c.Cause
+		for _, p := range c.Pushes {
+			a.log(Step{At: p.At, Step: "S3", Event: EventPushed, Device: p.Device})
+		}
 		a.note("S4", EventFallback, c.Cause, c.Evidence)
+	}
+	for _, p := range c.Pushes {
+		a.log(Step{At: a.now, Step: "S4", Event: EventWithdrawn, Device: p.Device})
 	}
 	a.note("S4", EventClaimed, "", c.Gateway)
 	a.m.Due = c.Until.Add(ClaimGrace)

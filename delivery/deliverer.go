@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/seed-7a41469f/godwit/contacts"
-	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // The deliverer owns every line, open message and timer. One goroutine runs it; it never blocks, reads the store or writes to a socket: reads run on
@@ -404,169 +403,6 @@ func (d *deliverer) withdraw(l *line, id ID) {
 	}
 }
 
-// consider asks what happens to an open message, and has it done.
-func (d *deliverer) consider(r *ref, now time.Time) {
-	if r.busy || r.gone || r.loading {
-		return
-	}
-	switch r.q.State {
-	case Submitting, Submitted, OutcomeUnknown, Delivered:
-		if now.Before(r.due) {
-			d.scheduleRef(r, r.due)
-			return
-		}
-		d.act(r, intent{kind: intentLook}, now, func(m *Message) (*Message, Effects) { return m.Overdue(now, d.rules) })
-		return
-	}
-	ev := d.evidence(r, now)
-	ans := Decide(r.q, ev, now, d.rules)
-	if ans.Do != GoSMS {
-		r.queue(r.released, false)
-	}
-	if ans.Do != GoSMS && r.wanted {
-		r.wanted = false
-		d.e.drop(r.id)
-	}
-	d.hold(r, ans.Reason == StormHold)
-	look := intent{kind: intentLook}
-	switch ans.Do {
-	case Hold:
-		d.scheduleHold(r, ev, ans, now)
-	case Wait:
-		d.act(r, look, now, func(m *Message) (*Message, Effects) { return m.Waits(ans.Reason, now) })
-	case Expire:
-		d.act(r, look, now, func(m *Message) (*Message, Effects) { return m.Expire(now) })
-	case GoSMS:
-		r.cause = ans.Reason
-		d.goSMS(r, ev.Registered, now)
-	}
-}
-
-// scheduleHold looks at the message again in time. One that a ready device has, or will have, needs no timer of its own before its device falls deaf.
-func (d *deliverer) scheduleHold(r *ref, ev Evidence, ans Answer, now time.Time) {
-	at := r.q.Expires
-	if !ans.Until.IsZero() && ans.Until.Before(at) {
-		at = ans.Until
-	}
-	if ev.Ready && at.After(now.Add(wait(r.q, d.rules))) {
-		return
-	}
-	d.scheduleRef(r, at)
-}
-
-// goSMS wants an SMS for the message, when the policy allows it and the next attempt may be.
-func (d *deliverer) goSMS(r *ref, registered bool, now time.Time) {
-	if r.wanted {
-		d.scheduleRef(r, r.q.Expires)
-		return
-	}
-	if r.released && now.Before(r.due) {
-		d.scheduleRef(r, r.due)
-		return
-	}
-	if first := r.ahead(); first != nil {
-		at := now
-		if first.fire.After(at) {
-			at = first.fire
-		}
-		r.queue(r.released, true)
-		d.scheduleRef(r, at.Add(time.Millisecond))
-		return
-	}
-	r.queue(r.released, false)
-	d.act(r, intent{kind: intentLook}, now, func(m *Message) (*Message, Effects) {
-		next, fx := m.Fallback(registered, now, d.rules)
-		if next == nil && fx.Want {
-			d.want(r, m)
-			d.scheduleRef(r, r.q.Expires)
-		}
-		return next, Effects{Tell: fx.Tell, Stand: fx.Stand}
-	})
-}
-
-func (d *deliverer) want(r *ref, m *Message) {
-	r.wanted = true
-	prio := sms.Fresh // also when nothing was sent so far: the order of a sender's messages must survive an outage
-	if m.SMS != nil && m.SMS.Attempts > 0 {
-		prio = sms.Retry
-	}
-	d.e.want(m, prio, r.tried)
-}
-
-// act applies a step to the message, which is read first when it is not in memory.
-func (d *deliverer) act(r *ref, in intent, now time.Time, step func(m *Message) (*Message, Effects)) {
-	if r.m == nil {
-		r.loading = true
-		d.e.load(r.id, func(m *Message, now time.Time) {
-			r.loading = false
-			switch {
-			case r.gone:
-			case m.Settled():
-				d.close(r, m, now)
-			default:
-				r.update(m)
-				r.m = m
-				d.consider(r, now)
-				if m.State != Accepted {
-					r.m = nil
-				}
-			}
-		})
-		return
-	}
-	next, fx := step(r.m)
-	if next != nil {
-		d.propose(next, fx, in, now)
-		return
-	}
-	if fx.Want && !r.wanted { // partly submitted
-		d.want(r, r.m)
-		d.scheduleRef(r, r.q.Expires)
-	}
-}
-
-// evidence is what the line, the directory and the brake know about the recipient of r.
-func (d *deliverer) evidence(r *ref, now time.Time) Evidence {
-	l := r.line
-	ev := Evidence{Registered: d.e.cfg.Directory.Registered(l.user), Ready: l.ready(r.size), Pushed: r.pushed, Lost: l.lost, Left: l.left}
-	for _, s := range l.sessions {
-		if s.dev != nil && s.settling.After(ev.Settling) {
-			ev.Settling = s.settling
-		}
-	}
-	if ev.Ready || r.q.Mode == Incoming {
-		return ev
-	}
-	if ev.Lost.IsZero() && !ev.Left {
-		if u, ok := d.e.cfg.Directory.User(l.user); ok {
-			if ev.Lost = u.LastSeen; ev.Lost.IsZero() && len(u.Devices) > 0 {
-				ev.Lost = u.Registered
-			}
-		}
-	}
-	ev.Hold = d.brake.Hold(l.had, now)
-	return ev
-}
-
-// hold notes whether the brake holds the message.
-func (d *deliverer) hold(r *ref, held bool) {
-	if held && !r.held {
-		r.held = true
-		d.held[r] = struct{}{}
-		d.e.stats.Held.Add(1)
-	} else if !held {
-		d.release(r)
-	}
-}
-
-func (d *deliverer) release(r *ref) {
-	if r.held {
-		r.held = false
-		delete(d.held, r)
-		d.e.stats.Held.Add(-1)
-	}
-}
-
 // line returns the line of a user, a new one when there is none.
 func (d *deliverer) line(user contacts.Address) *line {
 	l := d.lines[user]
@@ -627,7 +463,9 @@ func (d *deliverer) tick(now time.Time) {
 		}
 	}
 	d.keepPlaces(now, false)
-	if on, missing := d.brake.Storm(now); on || missing > 0 {
+	on, missing := d.brake.Storm(now)
+	d.e.stats.Storm.Store(on)
+	if on || missing > 0 {
 		d.tickSoon(now)
 	}
 }

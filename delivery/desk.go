@@ -54,13 +54,16 @@ func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT
 	if err != nil || !m.Claimable(time.Now()) {
 		return sms.MT{}, false, nil
 	}
+	w := e.wanted(m.ID)
+	if !w.stands {
+		return sms.MT{}, false, nil
+	}
 	evidence, err := e.bind(ctx, m)
 	if err != nil {
 		return sms.MT{}, false, err
 	}
-	cause := e.cause(m)
 	next, done, err := e.advance(ctx, m.ID, func(m *Message, now time.Time) (*Message, Effects) {
-		return m.Claim(Claim{Gateway: gateway, From: e.cfg.Originator, Cause: cause, Until: now.Add(e.cfg.Response), Segments: len(segments), Evidence: evidence}, now)
+		return m.Claim(Claim{Gateway: gateway, From: e.cfg.Originator, Cause: w.cause, Pushes: w.pushes, Until: now.Add(e.cfg.Response), Segments: len(segments), Evidence: evidence}, now)
 	})
 	if errors.Is(err, ErrNotFound) || err == nil && !done {
 		return sms.MT{}, false, nil
@@ -71,22 +74,38 @@ func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT
 	return e.mt(next, segments), true, nil
 }
 
-// cause is why the message becomes an SMS, as the deliverer found.
-func (e *Engine) cause(m *Message) Reason {
-	found := make(chan Reason, 1)
-	e.dlv.call(func(time.Time) {
-		if r := e.dlv.open[m.ID]; r != nil {
-			found <- r.cause
-			return
-		}
-		found <- ""
-	})
+// A want is what the deliverer knows of a message that is to become an SMS.
+type want struct {
+	stands bool // the SMS is still wanted
+	cause  Reason
+	pushes []PushedTo
+}
+
+// wanted asks the deliverer, whether and why a message still is to become an SMS.
+func (e *Engine) wanted(id ID) (w want) {
+	found := make(chan want, 1)
+	e.dlv.call(func(time.Time) { found <- e.dlv.wantOf(id) })
 	select {
-	case c := <-found:
-		return c
+	case w = <-found:
 	case <-e.ctx.Done():
-		return ""
 	}
+	return w
+}
+
+func (d *deliverer) wantOf(id ID) want {
+	r := d.open[id]
+	if r == nil || !r.wanted {
+		return want{}
+	}
+	w := want{stands: true, cause: r.cause}
+	for _, s := range r.line.sessions {
+		for i := range s.out {
+			if f := &s.out[i]; f.id == id && f.kind == In && !f.withdrawn {
+				w.pushes = append(w.pushes, PushedTo{Device: s.clientID, At: f.at})
+			}
+		}
+	}
+	return w
 }
 
 // mt is what is left to be submitted of a claimed message.

@@ -128,6 +128,7 @@ func (d *deliverer) unready(s *session, vanished bool, now time.Time) {
 	on, _ := d.brake.Storm(now)
 	d.brake.Unready(s.name, vanished, now)
 	if storm, missing := d.brake.Storm(now); storm && !on {
+		d.e.stats.Storm.Store(true)
 		d.e.log.Warn().Int("missing", missing).Msg("storm brake: many devices vanished at once, SMS to registered numbers are held")
 	}
 	if vanished {

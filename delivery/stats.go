@@ -13,6 +13,7 @@ type Stats struct {
 	Connected    atomic.Int64
 	Ready        atomic.Int64
 	Held         atomic.Int64 // fallbacks that the brake holds
+	Storm        atomic.Bool  // the brake sees a storm
 	SMSQueue     atomic.Int64 // messages that want an SMS
 	Duplicates   atomic.Uint64
 	DLRs         [4]atomic.Uint64 // by sms.DLRState

@@ -13,6 +13,9 @@ import (
 // willGrace is how long a device may take to return before its will is sent, whatever its Will Delay: most losses are a change of network.
 const willGrace = 2 * time.Second
 
+// stormLook is how often a will that is due looks whether the storm has ended.
+const stormLook = time.Second
+
 // takeWill takes the will out of mochi's hands, which would send it without asking anybody. A will for an open topic stays there. One that may not
 // be sent is refused on MQTT 5; on 3.1.1, which has no code for it and whose clients would try for ever, it is dropped.
 func (c *conn) takeWill(pk *packets.Packet) *denial {
@@ -91,6 +94,11 @@ func (w *wills) cancel(key string) {
 func (w *wills) due(key string, p *will) {
 	w.mu.Lock()
 	if w.closed || w.pending[key] != p {
+		w.mu.Unlock()
+		return
+	}
+	if w.h.engine.Stats().Storm.Load() { // an outage of ours is no news of a boiler
+		p.timer.Reset(stormLook)
 		w.mu.Unlock()
 		return
 	}
