@@ -263,7 +263,9 @@ func (d *deliverer) propose(next *Message, fx Effects, in intent, now time.Time)
 	if r := d.open[next.ID]; r != nil {
 		r.busy = true
 	}
-	d.e.lane.propose(&proposal{change: d.e.change(next, fx, now), intent: in, enters: fx.Enters, failed: fx.Failed})
+	p := &proposal{change: d.e.change(next, fx, now), intent: in, enters: fx.Enters, failed: fx.Failed}
+	p.patient = in.kind == intentAck && len(p.change.Entries) == 0
+	d.e.lane.propose(p)
 }
 
 // accepted takes a new message.

@@ -18,6 +18,7 @@ type proposal struct {
 	answer   chan error // of a caller that waits; has room for one
 	fresh    bool       // the message is new
 	enters   bool       // it enters a new state
+	patient  bool       // nobody waits for it
 	failed   string     // the gateway whose attempt came to nothing
 	bytes    int
 }
@@ -30,10 +31,12 @@ type lane struct {
 	log     zerolog.Logger
 	behind  func() bool // the deliverer is: acknowledgements wait for it, so that senders are held back
 
-	mu     sync.Mutex
-	queue  []*proposal
-	closed bool
-	wake   chan struct{}
+	mu      sync.Mutex
+	queue   []*proposal
+	hurried bool // something in it is not patient
+	closed  bool
+	wake    chan struct{}
+	timer   *time.Timer // of the patience
 
 	started    time.Time // of the latest commit
 	complained time.Time
@@ -53,11 +56,13 @@ const (
 	linger        = time.Millisecond       // between the starts of two commits, under load
 	lingerFrom    = 8                      // changes in the latest group from which there is load
 	storeRetry    = 200 * time.Millisecond // between tries of what must not be lost
+	patienceTime  = 4 * time.Millisecond   // that what nobody waits for may wait for company
+	patientMost   = 256                    // changes that wait patiently
 	expectedBytes = 512                    // of a record, without its payload
 )
 
 func newLane(store Store, o *origins, stats *Stats, log zerolog.Logger) *lane {
-	return &lane{store: store, origins: o, stats: stats, log: log, wake: make(chan struct{}, 1)}
+	return &lane{store: store, origins: o, stats: stats, log: log, wake: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 }
 
 // propose queues p; false when the lane is closed.
@@ -73,9 +78,10 @@ func (l *lane) propose(p *proposal) bool {
 		return false
 	}
 	l.queue = append(l.queue, p)
-	first := len(l.queue) == 1
+	wake := len(l.queue) == 1 || len(l.queue) == patientMost || !p.patient && !l.hurried
+	l.hurried = l.hurried || !p.patient
 	l.mu.Unlock()
-	if first {
+	if wake {
 		select {
 		case l.wake <- struct{}{}:
 		default:
@@ -97,15 +103,8 @@ func (l *lane) close() {
 
 // run commits until the lane is closed and empty. What must not be lost is tried until stop, then given up.
 func (l *lane) run(stop <-chan struct{}, deliver func([]result)) {
-	for {
-		again := l.take()
-		if len(l.batch) == 0 {
-			if again {
-				return
-			}
-			<-l.wake
-			continue
-		}
+	for l.wait() {
+		l.take()
 		for l.behind() {
 			time.Sleep(linger)
 		}
@@ -126,8 +125,36 @@ func (l *lane) run(stop <-chan struct{}, deliver func([]result)) {
 	}
 }
 
-// take moves what waits into the batch, as far as a group goes; done when there is nothing more to come.
-func (l *lane) take() (done bool) {
+// wait returns when there is something to commit; false: nothing more will come. What is patient waits a moment for what somebody waits for, and goes
+// along with it: half of all syncs are saved when messages come one by one.
+func (l *lane) wait() bool {
+	if len(l.batch) > 0 {
+		return true
+	}
+	var patience <-chan time.Time
+	for {
+		l.mu.Lock()
+		waiting, hurried, closed := len(l.queue), l.hurried, l.closed
+		l.mu.Unlock()
+		switch {
+		case hurried, waiting >= patientMost, closed && waiting > 0:
+			return true
+		case closed:
+			return false
+		case waiting > 0 && patience == nil:
+			l.timer.Reset(patienceTime)
+			patience = l.timer.C
+		}
+		select {
+		case <-l.wake:
+		case <-patience:
+			return true
+		}
+	}
+}
+
+// take moves what waits into the batch, as far as a group goes.
+func (l *lane) take() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	bytes := 0
@@ -143,13 +170,7 @@ func (l *lane) take() (done bool) {
 	rest := copy(l.queue, l.queue[n:])
 	clear(l.queue[rest:])
 	l.queue = l.queue[:rest]
-	if rest > 0 {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
-	}
-	return l.closed && rest == 0
+	l.hurried = rest > 0
 }
 
 // commit writes the batch and tells everybody; false when something in it must be tried again, which is then the batch.

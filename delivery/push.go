@@ -556,13 +556,13 @@ func (d *deliverer) keepPlaces(now time.Time, last bool) {
 			d.retireSoon(l, now)
 		}
 		if len(seen) >= MaxGroup/2 {
-			d.e.lane.propose(&proposal{change: Change{Seen: seen}})
+			d.e.lane.propose(&proposal{change: Change{Seen: seen}, patient: true})
 			seen = nil
 		}
 	}
 	d.dirty = d.dirty[:0]
 	if len(seen) > 0 {
-		d.e.lane.propose(&proposal{change: Change{Seen: seen}})
+		d.e.lane.propose(&proposal{change: Change{Seen: seen}, patient: true})
 	}
 }
 

@@ -41,7 +41,7 @@ type Store interface {
 
 // Limits of one Commit.
 const (
-	MaxGroup      = 1024
+	MaxGroup      = 4096
 	MaxGroupBytes = 4 << 20
 )
 

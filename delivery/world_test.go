@@ -131,6 +131,9 @@ func (w *world) state(id delivery.ID) *delivery.Message {
 
 func (w *world) is(id delivery.ID, state delivery.State, via delivery.Via, reason delivery.Reason) {
 	w.t.Helper()
+	if via == delivery.ViaPush {
+		w.pass(10 * time.Millisecond) // an acknowledgement waits a moment for company on its way to the disk
+	}
 	m := w.state(id)
 	if m.State != state || m.Via != via || m.Reason != reason {
 		w.t.Fatalf("the message is %v via %q, reason %q; want %v via %q, reason %q\ntrail: %+v", m.State, m.Via, m.Reason, state, via, reason, m.Trail)
