@@ -1,0 +1,125 @@
+package clienttest
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/config"
+)
+
+// A Process is a broker in a process of its own: the built `godwit serve` with a configuration file.
+type Process struct {
+	*Broker
+	binary, file string
+	cmd          *exec.Cmd // nil: it does not run
+	exited       chan error
+	read         int // of the log
+}
+
+// StartProcess starts a broker and stops it when the test ends; configure, which may be nil, changes its configuration.
+func StartProcess(t testing.TB, configure func(*config.Config)) *Process {
+	t.Helper()
+	p := &Process{Broker: newBroker(t, configure), binary: Binary(t)}
+	p.file = filepath.Join(string(p.cfg.Data), "godwit.yaml")
+	text, err := p.cfg.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	p.Start()
+	return p
+}
+
+// Start starts the broker again, after Stop or Kill, over the same data and on new ports.
+func (p *Process) Start() {
+	p.t.Helper()
+	cmd := exec.Command(p.binary, "serve", "--config", p.file)
+	cmd.Env = cleanEnv()
+	cmd.Stderr, cmd.Stdout = &p.log, io.Discard
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd, p.exited = cmd, make(chan error, 1)
+	go func() { p.exited <- cmd.Wait() }()
+	p.awaitReady()
+}
+
+// cleanEnv is our environment without what changes a configuration.
+func cleanEnv() (env []string) {
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "GODWIT_") {
+			env = append(env, variable)
+		}
+	}
+	return env
+}
+
+// awaitReady reads the log until it says where the broker listens.
+func (p *Process) awaitReady() {
+	p.t.Helper()
+	end := time.After(Patience)
+	for {
+		lines, next, more := p.log.lines(p.read)
+		p.read = next
+		for _, line := range lines {
+			var ready struct{ Message, MQTT, HTTP, Admin string }
+			if json.Unmarshal([]byte(line), &ready) == nil && ready.Message == "ready" {
+				p.listens(broker.Addresses{MQTT: ready.MQTT, HTTP: ready.HTTP, Admin: ready.Admin})
+				return
+			}
+		}
+		select {
+		case <-more:
+		case err := <-p.exited:
+			p.cmd = nil
+			p.t.Fatalf("the broker ended before it was ready: %v", err)
+		case <-end:
+			p.t.Fatalf("the broker was not ready within %v", Patience)
+		}
+	}
+}
+
+// Kill kills the broker with SIGKILL and returns when it is gone.
+func (p *Process) Kill() {
+	p.t.Helper()
+	p.end(syscall.SIGKILL)
+}
+
+// Stop asks the broker to stop with SIGTERM, and returns when it has ended, which must be with exit status 0.
+func (p *Process) Stop() {
+	p.t.Helper()
+	if p.cmd == nil {
+		return
+	}
+	if err := p.end(syscall.SIGTERM); err != nil {
+		p.t.Errorf("the broker ended with: %v", err)
+	}
+}
+
+func (p *Process) end(signal syscall.Signal) error {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		p.t.Errorf("the broker ended by itself: %v", err)
+	}
+	p.cmd = nil
+	p.operator.http.CloseIdleConnections()
+	return <-p.exited
+}
+
+// Restart is Stop and Start.
+func (p *Process) Restart() {
+	p.t.Helper()
+	p.Stop()
+	p.Start()
+}
