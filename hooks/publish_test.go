@@ -23,8 +23,8 @@ func property(pk packets.Packet, key string) (vals []string) {
 }
 
 func TestPublishReachesTheInbox(t *testing.T) {
-	h := start(t, setup{})
 	for _, version := range []byte{4, 5} {
+		h := start(t, setup{})
 		a, b := h.connect(version, alice, "a"), h.listen(version, bob, "b")
 		a.Publish("to/"+string(bob), "hello", 1, 7)
 		ack := a.Expect(packets.Puback)

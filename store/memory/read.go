@@ -51,16 +51,16 @@ func (s *Store) Inbox(_ context.Context, user contacts.Address, after, atLeast d
 }
 
 // show completes an entry for its reader; false when it is to be left out.
-func (t *state) show(e *delivery.Entry) (bool, error) {
+func (s *state) show(e *delivery.Entry) (bool, error) {
 	e.Body, e.Tag = slices.Clone(e.Body), slices.Clone(e.Tag)
 	if !rule.HasMessage(e.Kind) {
 		return true, nil
 	}
-	r, ok := t.messages[e.ID]
+	r, ok := s.messages[e.ID]
 	if !ok {
 		return false, nil
 	}
-	if rule.Stands(e.Kind) && (r.stands != e.Position || r.settled && e.Position <= t.floor) {
+	if rule.Stands(e.Kind) && (r.stands != e.Position || r.settled && e.Position <= s.floor) {
 		return false, nil
 	}
 	m, err := r.message()
