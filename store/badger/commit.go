@@ -61,7 +61,7 @@ func (c *committing) part() {
 		for ; c.end < len(c.changes); c.end++ {
 			change := &c.changes[c.end]
 			need := bound(change)
-			if c.end > c.start && c.group.size+c.pendingNotices()+need > limit {
+			if c.end > c.start && c.group.total()+need > limit {
 				return nil
 			}
 			c.before = append(c.before, revOf(change))
@@ -107,13 +107,6 @@ func (f fatal) Unwrap() error { return f.error }
 func isFatal(err error) bool {
 	_, ok := err.(fatal)
 	return ok
-}
-
-func (c *committing) pendingNotices() (n int64) {
-	for i := range c.group.notices {
-		n += int64(len(c.group.notices[i].value) + noticeLen + entryOverhead)
-	}
-	return n + int64(len(c.group.index)+entryOverhead)
 }
 
 // transact stages with fn and commits what it staged. The caller has the turn.

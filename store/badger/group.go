@@ -21,6 +21,7 @@ type group struct {
 	count   int
 	size    int64 // as badger counts it, to stay below its limit
 	notices []notices
+	pending int64                    // octets in them, part of no record yet
 	of      map[contacts.Address]int // index in notices
 	index   []byte                   // value of the group's index record
 	first   delivery.Position        // of its new messages
@@ -57,7 +58,7 @@ func (g *group) begin(txn *bdg.Txn, now time.Time) {
 	}
 	g.txn, g.now = txn, now
 	g.arena, g.count, g.size = g.arena[:0], 0, 0
-	g.notices, g.index, g.first, g.latest = g.notices[:0], g.index[:0], 0, 0
+	g.notices, g.pending, g.index, g.first, g.latest = g.notices[:0], 0, g.index[:0], 0, 0
 	clear(g.of)
 	clear(g.seen)
 }
@@ -125,11 +126,17 @@ func (g *group) notice(e *delivery.Entry, id delivery.ID) {
 		n := &g.notices[i]
 		n.user, n.first = e.User, e.Position
 		n.value = appendNoticeHead(n.value[:0], e.User, e.Position)
+		g.pending += int64(len(n.value) + noticeLen + entryOverhead)
 	}
 	n := &g.notices[i]
 	n.last = e.Position
+	before := len(n.value)
 	n.value = appendNotice(n.value, e, id, n.first)
+	g.pending += int64(len(n.value) - before)
 }
+
+// total is what the group adds to a transaction, as far as it is known.
+func (g *group) total() int64 { return g.size + g.pending + int64(len(g.index)) + entryOverhead }
 
 // listed adds a new message to the index of the group.
 func (g *group) listed(id delivery.ID, from contacts.Address) {

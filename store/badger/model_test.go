@@ -21,7 +21,7 @@ import (
 // TestModel does the same random things to both engines, crashes included, and compares all that can be read.
 func TestModel(t *testing.T) {
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
-		checks.Value.Set("20") // each opens several databases
+		checks.Value.Set("8") // each opens several databases; more with -rapid.checks
 		defer checks.Value.Set(checks.DefValue)
 	}
 	rapid.Check(t, func(r *rapid.T) {
