@@ -115,6 +115,7 @@ type ref struct {
 	cause      Reason   // why it becomes an SMS
 	tried      []string // gateways, in this round
 	told       bool     // that it is pushing
+	acked      bool     // by a device; that is on its way to the store
 	gone       bool
 }
 

@@ -367,6 +367,9 @@ func (s *session) wants(m *Message, r *ref) bool {
 	state, mode := m.State, m.Mode()
 	if r != nil {
 		state, mode = r.q.State, r.q.Mode
+		if r.acked && !s.remembered {
+			return false
+		}
 	}
 	switch state {
 	case Accepted:
@@ -470,8 +473,11 @@ func (d *deliverer) acknowledged(dev *Device, slot uint16, ok bool, now time.Tim
 // deliver is a message that a device has acknowledged.
 func (d *deliverer) deliver(s *session, f flight, now time.Time) {
 	m := f.m
-	if r := d.open[f.id]; r != nil && r.m != nil {
-		m = r.m
+	if r := d.open[f.id]; r != nil {
+		r.acked = true
+		if r.m != nil {
+			m = r.m
+		}
 	}
 	in := intent{kind: intentAck, device: s.clientID, pushed: f.at, at: now}
 	s.acked = append(s.acked, acked{f.id, f.pos})
