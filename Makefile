@@ -29,10 +29,8 @@ build: ## build bin/godwit
 bench: need build ## compare with mosquitto under load, side by side; prints the table of docs/performance.md
 	go run ./clienttest/load compare --godwit bin/godwit --dir bin
 
-kill: build ## the long kill -9 loop: KILLS (50) crashes of the store and of a broker under load; nothing may be lost
-	go test -count=1 -timeout 30m -v -run '^TestKill$$' ./store/badger -args -godwit.kills=$(KILLS)
-	go run ./clienttest/load kill --kills $(KILLS) --env GODWIT_DATA={data} --env GODWIT_LISTEN__MQTT=127.0.0.1:{port} \
-		--env GODWIT_LISTEN__HTTP=127.0.0.1:{port2} --env GODWIT_LIMITS__SEND_RATE=100000/s -- bin/godwit serve
+kill: ## the long kill -9 loop: KILLS (50) crashes of the store, and of a broker under load on both versions and with SMS; nothing may be lost
+	go test -count=1 -timeout 30m -v -run '^TestKill' ./store/badger ./clienttest -args -godwit.kills=$(KILLS)
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@.ci/fuzz $(FUZZTIME)

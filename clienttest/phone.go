@@ -249,14 +249,12 @@ func (p *Phone) wait(what string, so func() bool) {
 	}
 }
 
-// leftovers tells what nobody has asked for.
+// leftovers tells what nobody has asked for, the latest of it.
 func (p *Phone) leftovers() string {
+	const most = 20
 	var b strings.Builder
-	for _, a := range p.inbox {
+	for _, a := range p.inbox[max(0, len(p.inbox)-most):] {
 		fmt.Fprintf(&b, "\n   %s  %s", a.Topic, a.Payload)
 	}
-	if b.Len() == 0 {
-		return "no other messages"
-	}
-	return b.String()
+	return fmt.Sprintf("%d other messages%s", len(p.inbox), b.String())
 }
