@@ -274,10 +274,13 @@ func (d *deliverer) accepted(m *Message, now time.Time) {
 	e := &Entry{Position: m.Stands, User: m.To, Kind: In, ID: m.ID, Peer: m.From, At: m.Accepted, Message: m}
 	r := d.openRef(l, m)
 	if r != nil {
-		r.m, r.entry = m, e
+		r.m = m
+		r.entry, e.open = e, r
 	}
 	if m.Reason != NoSuchName && m.Reason != InboxFull {
 		d.route(l, e, now)
+	} else {
+		e.leave()
 	}
 	if r == nil {
 		d.retireSoon(l, now)

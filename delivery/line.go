@@ -165,6 +165,13 @@ func (l *line) keep(e *Entry) bool {
 	return true
 }
 
+// leave ends what an open message knows of an entry that is in no tail.
+func (e *Entry) leave() {
+	if e.open != nil {
+		e.open.entry, e.open = nil, nil
+	}
+}
+
 func (e *Entry) bytes() int {
 	n := len(e.Body) + 64
 	if e.Message != nil {
@@ -185,6 +192,7 @@ func (l *line) trim() {
 	n := 0
 	for n < len(l.tail) && (l.tailBase+n < need || len(l.tail)-n > maxTail || l.tailBytes > maxTailBytes) {
 		l.tailBytes -= l.tail[n].bytes()
+		l.tail[n].leave()
 		l.tail[n] = nil
 		n++
 	}

@@ -172,6 +172,10 @@ func (d *deliverer) disconnected(dev *Device, loss Loss, now time.Time) {
 		d.e.inboxes.remove(l.user, s.clientID)
 	}
 	if !connected {
+		for _, e := range l.tail {
+			e.leave()
+		}
+		l.tailBase += len(l.tail)
 		l.tail, l.tailBytes = nil, 0
 	}
 	d.reconsider(l, now)
@@ -192,6 +196,7 @@ func (d *deliverer) entry(e *Entry, m *Message, now time.Time) {
 // route offers a committed entry to the user's devices.
 func (d *deliverer) route(l *line, e *Entry, now time.Time) {
 	if !l.keep(e) {
+		e.leave()
 		return
 	}
 	d.trimmed = append(d.trimmed, l)

@@ -84,6 +84,7 @@ type Entry struct {
 	Message  *Message // set by Inbox for In, Seen and Sent
 
 	tells State // Receipt: of which state, until the message has its id
+	open  *ref  // In, in a tail: the open message that points back here
 }
 
 // A Kind is what an Entry is.
