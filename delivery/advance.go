@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"errors"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -39,6 +40,11 @@ func (a *advance) done() (*Message, Effects) { return &a.m, a.fx }
 
 func (a *advance) note(step, event string, reason Reason, evidence string) {
 	a.log(Step{At: a.now, Step: step, Event: event, Reason: reason, Evidence: evidence})
+}
+
+// logged reports whether the trail has an event of a device.
+func (a *advance) logged(event, device string) bool {
+	return slices.ContainsFunc(a.m.Trail, func(s Step) bool { return s.Event == event && s.Device == device })
 }
 
 // A trail keeps its beginning and its end.
@@ -114,7 +120,7 @@ func (m *Message) Acknowledged(device string, pushed, now time.Time) (*Message, 
 		a.log(Step{At: now, Step: "S5", Event: EventLateAck, Device: device})
 		return a.done()
 	}
-	if !pushed.IsZero() {
+	if !pushed.IsZero() && !a.logged(EventPushed, device) {
 		a.log(Step{At: pushed, Step: "S3", Event: EventPushed, Device: device})
 	}
 	a.log(Step{At: now, Step: "S5", Event: EventAcknowledged, Device: device})
@@ -214,7 +220,7 @@ func (m *Message) Claimable(now time.Time) bool {
 	case Accepted:
 		return true
 	case Waiting:
-		return m.SMSPolicy == SMSOnly
+		return m.SMSPolicy == SMSOnly || m.Reason == GatewayDown
 	case Submitting:
 		return m.SMS.Until.IsZero()
 	case Delivered:

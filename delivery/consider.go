@@ -130,13 +130,13 @@ func (d *deliverer) act(r *ref, in intent, now time.Time, step func(m *Message) 
 // evidence is what the line, the directory and the brake know about the recipient of r.
 func (d *deliverer) evidence(r *ref, now time.Time) Evidence {
 	l := r.line
-	ev := Evidence{Registered: d.e.cfg.Directory.Registered(l.user), Ready: l.ready(r.size), Pushed: r.pushed, Lost: l.lost, Left: l.left}
+	ev := Evidence{Registered: d.e.cfg.Directory.Registered(l.user), Ready: l.ready(r.size), Pushed: r.pushed, Lost: l.lost, Left: l.left, Settling: l.settling}
 	for _, s := range l.sessions {
 		if s.dev != nil && s.settling.After(ev.Settling) {
 			ev.Settling = s.settling
 		}
 	}
-	if ev.Ready || r.q.Mode == Incoming {
+	if ev.Hold = d.brake.Hold(l.had, now); ev.Ready || r.q.Mode == Incoming {
 		return ev
 	}
 	if ev.Lost.IsZero() && !ev.Left {
@@ -146,7 +146,6 @@ func (d *deliverer) evidence(r *ref, now time.Time) Evidence {
 			}
 		}
 	}
-	ev.Hold = d.brake.Hold(l.had, now)
 	return ev
 }
 

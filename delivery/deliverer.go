@@ -20,6 +20,7 @@ type deliverer struct {
 
 	mu     sync.Mutex
 	events []event
+	ended  bool // nobody looks at events any more
 	wake   chan struct{}
 
 	flush      []Link
@@ -98,7 +99,7 @@ func (d *deliverer) post(ev event) {
 func (d *deliverer) behind() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.events) > maxBehind
+	return len(d.events) > maxBehind && !d.ended
 }
 
 // maxBehind is how many events may wait before senders are held back.
@@ -136,6 +137,9 @@ func (d *deliverer) run(stop <-chan struct{}) {
 			empty := len(d.events) == 0
 			d.mu.Unlock()
 			if empty {
+				d.mu.Lock()
+				d.ended = true
+				d.mu.Unlock()
 				d.keepPlaces(time.Now(), true)
 				return
 			}
@@ -238,6 +242,10 @@ func (d *deliverer) failover(m *Message, gateway string, now time.Time) {
 	r.tried = append(r.tried, gateway)
 	if len(r.tried) >= len(d.e.gateways) {
 		r.tried = nil // all were; the next round is when the message is due
+		return
+	}
+	if m.State != Accepted { // partly submitted
+		d.want(r, m)
 		return
 	}
 	r.due = now
@@ -402,9 +410,7 @@ func (d *deliverer) withdraw(l *line, id ID) {
 				s.out[i].withdrawn = true
 			}
 		}
-		if s.dev == nil && s.resend != nil {
-			delete(s.resend, id.Position())
-		}
+		delete(s.resend, id.Position())
 	}
 }
 

@@ -24,9 +24,10 @@ type line struct {
 	seenKept Position // in the store
 	lost     time.Time
 	left     bool
-	had      bool // a device was ready since the start
-	dirty    bool // a place moved
-	notices  int  // acknowledged since the latest Forget
+	settling time.Time // until then the connection that replaced one may still be announced
+	had      bool      // a device was ready since the start
+	dirty    bool      // a place moved
+	notices  int       // acknowledged since the latest Forget
 	forgot   time.Time
 	fire     time.Time
 	gone     bool
@@ -301,7 +302,7 @@ func (s *session) deadline() (at time.Time) {
 
 // disconnect keeps what a resumed session needs: which packet identifiers stand for which entries.
 func (s *session) disconnect() {
-	s.resend, s.upto = nil, s.cursor
+	s.upto = max(s.upto, s.cursor) // what a resumption had not sent again yet stays to be sent
 	place := s.place()
 	for i := range s.out {
 		if f := &s.out[i]; !f.withdrawn {

@@ -20,15 +20,16 @@ type origins struct {
 }
 
 const (
-	originsKept = 1024
-	originAge   = 24 * time.Hour
+	originsKept  = 1024
+	originsFew   = 32        // are kept whatever their age
+	originsFresh = time.Hour // beyond those, younger ones
+	originAge    = 24 * time.Hour
 )
 
-// A ring holds the latest publishes of one device, oldest first from next when it is full.
+// A ring holds the latest publishes of one device, oldest first.
 type ring struct {
 	connection uint32 // counts the device's connections; 0: before the restart
 	entries    []*origin
-	next       int
 	before     []origin // of the time before the restart, in no order until recovery is done
 }
 
@@ -108,8 +109,8 @@ func (r *ring) find(og Origin, connection uint32, now time.Time) *origin {
 }
 
 func (r *ring) latest(packetID uint16) *origin {
-	for i := range r.entries {
-		if e := r.entries[(r.next+len(r.entries)-1-i)%len(r.entries)]; e.packetID == packetID {
+	for i := len(r.entries) - 1; i >= 0; i-- {
+		if e := r.entries[i]; e.packetID == packetID {
 			return e
 		}
 	}
@@ -121,13 +122,15 @@ func (r *ring) latest(packetID uint16) *origin {
 	return nil
 }
 
+// add notes a publish, and drops what is too much: a device that publishes now and then has had its acknowledgements of an hour ago.
 func (r *ring) add(e *origin) {
-	if len(r.entries) < originsKept {
-		r.entries = append(r.entries, e)
-		return
+	r.entries = append(r.entries, e)
+	n := 0
+	for left := len(r.entries); left > originsKept || left > originsFew && e.at-r.entries[n].at > int64(originsFresh/time.Second); left-- {
+		n++
 	}
-	r.entries[r.next] = e
-	r.next = (r.next + 1) % len(r.entries)
+	clear(r.entries[:n])
+	r.entries = r.entries[n:]
 }
 
 // settle notes the ids of the group that was written; what was refused is not known.
@@ -197,7 +200,7 @@ func (o *origins) sweep(now time.Time) {
 // newest is when the latest publish of the device came, in Unix seconds.
 func (r *ring) newest() (at int64) {
 	if n := len(r.entries); n > 0 {
-		return r.entries[(r.next+n-1)%n].at
+		return r.entries[n-1].at
 	}
 	if n := len(r.before); n > 0 {
 		return r.before[n-1].at

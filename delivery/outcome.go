@@ -267,8 +267,10 @@ func (m *Message) Overdue(now time.Time, r Rules) (*Message, Effects) {
 			}
 		}
 		a.unknown("no answer was recorded", r)
-	case m.State == Delivered:
+	case m.State == Delivered && !m.partly(now, r):
 		a.endClaim()
+	case m.State == Delivered: // by a push, with a torso at the carrier: the rest is sent
+		return nil, Effects{Want: true}
 	case m.State == Submitted:
 		a.m.SMS.Holding = false
 		a.m.Due = time.Time{}
@@ -284,6 +286,11 @@ func (m *Message) Overdue(now time.Time, r Rules) (*Message, Effects) {
 		return nil, Effects{Want: true} // partly submitted: the next attempt
 	}
 	return a.done()
+}
+
+// partly reports whether the carrier has some segments and may still get the others.
+func (m *Message) partly(now time.Time, r Rules) bool {
+	return m.SMS.has(SegmentOpen) && m.SMS.has(SegmentTaken) && now.Before(m.Expires) && m.SMS.Attempts < r.Tries
 }
 
 // resend opens the unknown segments again: the operator prefers one too many to none.

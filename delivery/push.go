@@ -154,6 +154,10 @@ func (d *deliverer) disconnected(dev *Device, loss Loss, now time.Time) {
 		return
 	}
 	l := s.line
+	if s.started && s.counts {
+		l.seen = max(l.seen, s.place())
+		d.moved(l, now)
+	}
 	d.unready(s, loss == Lost, now)
 	s.disconnect()
 	d.e.stats.Connected.Add(-1)
@@ -166,6 +170,8 @@ func (d *deliverer) disconnected(dev *Device, loss Loss, now time.Time) {
 		l.lost, l.left = now, false
 	case loss == LeftClean && !connected:
 		l.left = true
+	case loss == Replaced:
+		l.settling = now.Add(settleTime)
 	}
 	if !s.remembered {
 		l.drop(s)

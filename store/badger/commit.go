@@ -53,6 +53,17 @@ func (c *committing) fail(i int, err error) {
 	c.errs[i] = err
 }
 
+// largest is how many octets a change may have: a new message leaves room for the trail that it will get.
+func largest(c *delivery.Change) int {
+	if c.Message != nil && c.Message.Rev == 0 {
+		return maxValue - trailRoom
+	}
+	return maxValue
+}
+
+// trailRoom is more than a whole trail takes.
+const trailRoom = 128 << 10
+
 // part writes as many of the changes as fit into one transaction.
 func (c *committing) part() {
 	c.start, c.before = c.end, c.before[:0]
@@ -65,8 +76,8 @@ func (c *committing) part() {
 				return nil
 			}
 			c.before = append(c.before, revOf(change))
-			if need > maxValue {
-				c.fail(c.end, fmt.Errorf("a change of %d octets is larger than what the store takes, %d", need, maxValue))
+			if most := largest(change); need > most {
+				c.fail(c.end, fmt.Errorf("a change of %d octets is larger than what the store takes, %d", need, most))
 				continue
 			}
 			if err := c.judge(change); err != nil {
