@@ -54,7 +54,7 @@ func (c *committing) fail(i int, err error) {
 }
 
 // largest is how many octets a change may have: a new message leaves room for the trail that it will get.
-func largest(c *delivery.Change) int {
+func largest(c *delivery.Change) int64 {
 	if c.Message != nil && c.Message.Rev == 0 {
 		return maxValue - trailRoom
 	}
