@@ -216,7 +216,7 @@ func TestDollarTopicsAreRefused(t *testing.T) {
 	}
 }
 
-func TestWildcardsInATopicNameEndTheConnection(t *testing.T) {
+func TestForbiddenTopicNamesEndTheConnection(t *testing.T) {
 	h := start(t, setup{})
 	for _, topic := range []string{"to/+4915112345602", "to/#", "$SYS/#", "+", ""} {
 		a := h.connect(5, alice, "a")
@@ -234,6 +234,11 @@ func TestWildcardsInATopicNameEndTheConnection(t *testing.T) {
 	a.Publish("to/\xff\xfe", "x", 1, 3)
 	if got := a.ExpectClosed(); len(got) != 1 || got[0].FixedHeader.Type != packets.Disconnect || got[0].ReasonCode != 0x81 {
 		t.Errorf("not UTF-8: %v", got)
+	}
+	a = h.connect(4, alice, "a")
+	a.Publish("to/\xff\xfe", "x", 1, 3)
+	if got := a.ExpectClosed(); len(got) != 0 {
+		t.Errorf("not UTF-8 on 3.1.1: %v", got)
 	}
 }
 
