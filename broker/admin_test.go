@@ -29,6 +29,10 @@ func TestUsers(t *testing.T) {
 	if status := tryLogin(t, h, "4917604069001", added.Token); status != 0 {
 		t.Errorf("its token does not log in: 0x%02X", status)
 	}
+	var seen broker.User
+	if status := h.ask("GET", users+"/4917604069001", "", &seen); status != 200 || seen.LastSeen == "" || seen.LastSeen < seen.Since { // the hour that is kept began earlier
+		t.Errorf("seen: %d %+v", status, seen)
+	}
 	var p broker.Problem
 	if status := h.ask("POST", users, `{"address":"4917604069001"}`, &p); status != 409 || p.Code != broker.CodeExists || p.Status != 409 || strings.Contains(p.Detail, "4917604069001") {
 		t.Errorf("add again: %d %+v", status, p)

@@ -181,7 +181,7 @@ func noUser(address contacts.Address) error {
 
 func (a *admin) user(u contacts.User) User {
 	v := User{
-		Address: string(u.Address), Registered: a.users.Registered(u.Address), Since: date(u.Registered), LastSeen: date(u.LastSeen),
+		Address: string(u.Address), Registered: a.users.Registered(u.Address), Since: date(u.Registered), LastSeen: date(lastSeen(u)),
 		Tokens: []Token{}, Devices: []Device{},
 	}
 	for _, t := range u.Tokens {
@@ -191,6 +191,14 @@ func (a *admin) user(u contacts.User) User {
 		v.Devices = append(v.Devices, Device{ClientID: d.ClientID, Version: int(d.Version), Away: date(d.Away), Expiry: d.Expiry.String()})
 	}
 	return v
+}
+
+// lastSeen is never before the registration, which the hour that is kept may be.
+func lastSeen(u contacts.User) time.Time {
+	if !u.LastSeen.IsZero() && u.LastSeen.Before(u.Registered) {
+		return u.Registered
+	}
+	return u.LastSeen
 }
 
 func date(t time.Time) string {

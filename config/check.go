@@ -103,6 +103,7 @@ func (c *checker) listen(l Listen) {
 	if l.Admin != "" && !strings.HasPrefix(l.Admin, "unix:") {
 		c.address("listen.admin", l.Admin)
 	}
+	c.distinct(l)
 	if l.PublicURL == "" {
 		return
 	}
@@ -121,6 +122,37 @@ func (c *checker) address(key, address string) {
 	if err := badAddress(address); err != nil {
 		c.fail(key, "%q is not an address; write host:port such as 127.0.0.1:1883, or :1883 for all interfaces", address)
 	}
+}
+
+// distinct checks that no two listeners want the same address.
+func (c *checker) distinct(l Listen) {
+	taken := map[string]string{}
+	for _, o := range []struct{ key, address string }{{"listen.mqtt", l.MQTT}, {"listen.http", l.HTTP}, {"listen.admin", l.Admin}} {
+		place, ok := placeOf(o.address)
+		if !ok {
+			continue
+		}
+		if first, again := taken[place]; again {
+			c.fail(o.key, "%q is the address of %s too; each listener needs a port of its own", o.address, first)
+			continue
+		}
+		taken[place] = o.key
+	}
+}
+
+// placeOf is the one spelling of an address; false when it is none, or has port 0, of which everybody gets another.
+func placeOf(address string) (string, bool) {
+	if strings.HasPrefix(address, "unix:") || badAddress(address) != nil {
+		return "", false
+	}
+	host, port, _ := net.SplitHostPort(address)
+	number, _ := strconv.ParseUint(port, 10, 16)
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "" // all interfaces
+	} else if ip != nil {
+		host = ip.String()
+	}
+	return net.JoinHostPort(strings.ToLower(host), strconv.FormatUint(number, 10)), number != 0
 }
 
 func badAddress(address string) error {

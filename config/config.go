@@ -52,7 +52,7 @@ type Admin struct {
 
 // Limits bound what clients can cost.
 type Limits struct {
-	Packet                Size     `yaml:"packet" min:"1KiB" max:"1MiB"`
+	Packet                Size     `yaml:"packet" min:"1KiB" max:"768KiB"` // the store keeps records of at most 1 MiB, and a message's grows with its trail
 	Connections           int      `yaml:"connections" min:"1" max:"10000000"`
 	KeepaliveMax          Duration `yaml:"keepalive_max" min:"10s" max:"18h"`
 	Devices               int      `yaml:"devices" min:"1" max:"100"`

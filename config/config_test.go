@@ -182,7 +182,7 @@ func golden(t *testing.T, file, got string) {
 
 func TestEveryBoundIsChecked(t *testing.T) {
 	for _, c := range []struct{ key, value string }{
-		{"limits.packet", "1023"}, {"limits.packet", "1025KiB"}, {"limits.connections", "0"}, {"limits.keepalive_max", "9s"}, {"limits.keepalive_max", "19h"},
+		{"limits.packet", "1023"}, {"limits.packet", "769KiB"}, {"limits.packet", "1MiB"}, {"limits.connections", "0"}, {"limits.keepalive_max", "9s"}, {"limits.keepalive_max", "19h"},
 		{"limits.devices", "0"}, {"limits.send_rate", "0/s"}, {"limits.inbox", "0"}, {"limits.inbox_age", "59s"}, {"limits.notices", "0"}, {"limits.history", "4000d"},
 		{"limits.connections_per_address", "-1"}, {"limits.connects_per_address", "0/h"}, {"push.ack_timeout", "0"}, {"push.ack_timeout", "61m"}, {"push.after_max", "25h"},
 		{"push.offline_grace", "2h"}, {"push.restart_grace", "2h"}, {"push.storm_hold", "2h"}, {"push.window", "0"}, {"push.window", "1001"}, {"registration.decay", "0"},
@@ -197,6 +197,42 @@ func TestEveryBoundIsChecked(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), name+": "+c.key+": ") {
 			t.Errorf("%s: %q: got %v", c.key, c.value, err)
 		}
+	}
+}
+
+func TestListenersNeedAddressesOfTheirOwn(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		mqtt, http, admin string
+		key, other        string // of the problem; empty: none
+	}{
+		{"MQTT and HTTP", "127.0.0.1:8080", "127.0.0.1:8080", "unix:", "listen.http", "listen.mqtt"},
+		{"MQTT and admin", "127.0.0.1:1883", "127.0.0.1:8080", "127.0.0.1:1883", "listen.admin", "listen.mqtt"},
+		{"HTTP and admin", "127.0.0.1:1883", "127.0.0.1:8080", "127.0.0.1:8080", "listen.admin", "listen.http"},
+		{"all interfaces, spelt two ways", ":1883", "0.0.0.0:1883", "unix:", "listen.http", "listen.mqtt"},
+		{"a name in capitals", "localhost:1883", "LOCALHOST:01883", "unix:", "listen.http", "listen.mqtt"},
+		{"IPv6 spelt two ways", "[::1]:1883", "[0:0:0:0:0:0:0:1]:1883", "unix:", "listen.http", "listen.mqtt"},
+		{"port 0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "", ""},
+		{"other hosts", "127.0.0.1:1883", "127.0.0.2:1883", "unix:", "", ""},
+		{"other ports", "127.0.0.1:1883", "127.0.0.1:1884", "127.0.0.1:1885", "", ""},
+		{"no HTTP, a socket", "127.0.0.1:1883", "", "unix:/run/a.sock:1883", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := config.Default()
+			cfg.Auth.Mode, cfg.Admin.Token = config.ModeToken, "hunter2"
+			cfg.Listen = config.Listen{MQTT: c.mqtt, HTTP: c.http, Admin: c.admin}
+			err := cfg.Check()
+			if c.key == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			var problems config.Problems
+			if !errors.As(err, &problems) || len(problems) != 1 || problems[0].Key != c.key || !strings.Contains(problems[0].Message, c.other) {
+				t.Errorf("got %v, want one of %s that names %s", err, c.key, c.other)
+			}
+		})
 	}
 }
 

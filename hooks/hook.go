@@ -121,7 +121,7 @@ func (h *Hook) Provides(b byte) bool {
 		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck,
 		mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnClientExpired,
 		mqtt.OnSubscribe, mqtt.OnSubscribed,
-		mqtt.OnPublish, mqtt.OnQosPublish, mqtt.OnPacketProcessed, mqtt.OnPacketEncode:
+		mqtt.OnPacketRead, mqtt.OnPublish, mqtt.OnQosPublish, mqtt.OnPacketProcessed, mqtt.OnPacketEncode:
 		return true
 	}
 	return false

@@ -31,6 +31,18 @@ const (
 	minAfter       = time.Second
 )
 
+// noTopicOfOurs is refused like any topic that is nobody's to publish to; mochi lets it through to OnPublish, and no open topic begins with $.
+const noTopicOfOurs = "$"
+
+// OnPacketRead brings to OnPublish the topic names that mochi v2.7.9 drops before it, without an acknowledgement: those that begin with $SYS or
+// $share. What ends the connection, such as a wildcard, still does.
+func (h *Hook) OnPacketRead(_ *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if pk.FixedHeader.Type == packets.Publish && strings.HasPrefix(pk.TopicName, "$") && !strings.ContainsAny(pk.TopicName, "+#") {
+		pk.TopicName = noTopicOfOurs
+	}
+	return pk, nil
+}
+
 // OnPublish hands a publish to the engine. Whatever becomes of it, mochi neither acknowledges nor routes it: that is what Ignore with QoS 0 means.
 // Errors are never returned but ErrRejectPacket, since mochi acknowledges after any other.
 func (h *Hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {

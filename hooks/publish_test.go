@@ -165,6 +165,83 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// mochi v2.7.9 drops publishes to $SYS and $share before OnPublish, and never acknowledges them.
+func TestDollarTopicsAreRefused(t *testing.T) {
+	h := start(t, setup{})
+	a5, a4 := h.connect(5, alice, "five"), h.connect(4, alice, "four")
+	for _, topic := range []string{"$SYS/x", "$SYS", "$sysfoo", "$share/g/t", "$share", "$SHARE/g", "$", "$other/x"} {
+		t.Run(topic, func(t *testing.T) {
+			before := h.refused(hooks.RefusedNotAuthorized)
+			for _, qos := range []byte{1, 2} {
+				a5.Publish(topic, "x", qos, 3)
+				if ack := a5.Expect(ackOf(qos)); ack.PacketID != 3 || ack.ReasonCode != 0x87 {
+					t.Errorf("QoS %d: %d %#x, want 0x87", qos, ack.PacketID, ack.ReasonCode)
+				}
+				a4.Publish(topic, "x", qos, uint16(qos))
+				if ack := a4.Expect(ackOf(qos)); ack.PacketID != uint16(qos) {
+					t.Errorf("QoS %d on 3.1.1: %d", qos, ack.PacketID)
+				}
+				if qos == 2 {
+					a4.Raw(packets.Pubrel<<4|2, 2, 0, 2)
+					a4.Expect(packets.Pubcomp)
+				}
+			}
+			a5.Publish(topic, "x", 0, 0)
+			a5.Ping()
+			a4.Ping()
+			if n := h.refused(hooks.RefusedNotAuthorized) - before; n != 5 {
+				t.Errorf("counted %d refusals, want 5", n)
+			}
+		})
+	}
+	pk := rawmqtt.Publish("$SYS/x", "x", 1, 4)
+	pk.Properties.TopicAlias, pk.Properties.TopicAliasFlag = 3, true
+	for _, name := range []string{"$SYS/x", ""} {
+		pk.TopicName = name
+		a5.Send(pk)
+		if ack := a5.Expect(packets.Puback); ack.ReasonCode != 0x87 {
+			t.Errorf("by its alias, topic name %q: %#x", name, ack.ReasonCode)
+		}
+	}
+	h.store.block()
+	a5.Publish("to/"+string(bob), "x", 1, 5)
+	a5.Publish("$SYS/x", "x", 1, 6)
+	a5.Quiet(50 * time.Millisecond) // in its turn
+	h.store.release()
+	if ack := a5.Expect(packets.Puback); ack.PacketID != 5 || ack.ReasonCode != 0 {
+		t.Errorf("first came %d %#x", ack.PacketID, ack.ReasonCode)
+	}
+	if ack := a5.Expect(packets.Puback); ack.PacketID != 6 || ack.ReasonCode != 0x87 {
+		t.Errorf("then came %d %#x", ack.PacketID, ack.ReasonCode)
+	}
+}
+
+func TestForbiddenTopicNamesEndTheConnection(t *testing.T) {
+	h := start(t, setup{})
+	for _, topic := range []string{"to/+4915112345602", "to/#", "$SYS/#", "+", ""} {
+		a := h.connect(5, alice, "a")
+		a.Publish(topic, "x", 1, 3)
+		if got := a.ExpectClosed(); len(got) != 1 || got[0].FixedHeader.Type != packets.Disconnect || got[0].ReasonCode != 0x82 {
+			t.Errorf("%q: %v", topic, got)
+		}
+		a = h.connect(4, alice, "a")
+		a.Publish(topic, "x", 1, 3)
+		if got := a.ExpectClosed(); len(got) != 0 {
+			t.Errorf("%q on 3.1.1: %v", topic, got)
+		}
+	}
+	a := h.connect(5, alice, "a")
+	a.Publish("to/\xff\xfe", "x", 1, 3)
+	if got := a.ExpectClosed(); len(got) != 1 || got[0].FixedHeader.Type != packets.Disconnect || got[0].ReasonCode != 0x81 {
+		t.Errorf("not UTF-8: %v", got)
+	}
+	a = h.connect(4, alice, "a")
+	a.Publish("to/\xff\xfe", "x", 1, 3)
+	if got := a.ExpectClosed(); len(got) != 0 {
+		t.Errorf("not UTF-8 on 3.1.1: %v", got)
+	}
+}
+
 func ackOf(qos byte) byte {
 	if qos == 2 {
 		return packets.Pubrec

@@ -39,6 +39,8 @@ func (f facts) question() (text, step string) {
 		return "has the app?  no", "S2"
 	case f.fallback != nil && f.fallback.Reason == "":
 		return "has the app?  not asked", "S2"
+	case f.noGateway() && f.fallback == nil && f.pushed == nil: // no app, none connected, or an SMS was asked for
+		return "has the app?  not recorded", "S2"
 	}
 	return "has the app?  yes", "S2"
 }
@@ -80,7 +82,7 @@ func Small(p Path, zone *time.Location) string {
 	case "unknown":
 		return "? SMS: outcome unknown, asking"
 	case "waiting":
-		return "⏸ waits for the app: " + sentence(p.Message.Reason)
+		return "⏸ " + f.waitsFor()
 	case "failed":
 		return "╳ not sent: " + sentence(p.Message.Reason)
 	case "expired":
@@ -148,9 +150,17 @@ func (f facts) headline() string {
 	case "failed":
 		return "not sent: " + sentence(f.m.Reason)
 	case "waiting":
-		return "waits for the app: " + sentence(f.m.Reason)
+		return f.waitsFor()
 	}
 	return f.m.State + " since " + f.clock(f.m.At)
+}
+
+// waitsFor is what a waiting message waits for: without a gateway it becomes an SMS as soon as there is one, otherwise never.
+func (f facts) waitsFor() string {
+	if f.noGateway() {
+		return waitsForGateway
+	}
+	return "waits for the app: " + sentence(f.m.Reason)
 }
 
 // label is how an address is shown: with + when it is a number.

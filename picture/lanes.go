@@ -91,6 +91,10 @@ func (f facts) app() lane {
 		l.texts = []string{"has no app"}
 	case f.fallback != nil:
 		l.texts = f.gaveUp()
+	case f.noGateway() && f.pushed != nil:
+		l.texts = []string{device(f.pushed) + " did not answer"}
+	case f.noGateway():
+		l.texts = []string{"not called"}
 	case f.m.State == "waiting":
 		l.thick, l.mark, l.texts = true, markWaits, []string{"waits for the app since " + f.clock(f.m.At)}
 	case f.held != nil:
@@ -163,6 +167,10 @@ func device(s *Step) string {
 
 func (f facts) sms() lane {
 	l := lane{name: "SMS"}
+	if f.noGateway() {
+		l.thick, l.mark, l.texts = true, markWaits, []string{waitsForGateway + " since " + f.clock(f.m.At)}
+		return l
+	}
 	if f.claimed == nil {
 		l.mark, l.texts = f.noSMS()
 		return l
@@ -239,6 +247,11 @@ func (f facts) bill() string {
 	}
 	return strings.Join(parts, " · ")
 }
+
+const waitsForGateway = "waits for an SMS gateway"
+
+// noGateway reports whether an SMS is due and nothing is there to send it.
+func (f facts) noGateway() bool { return f.m.State == "waiting" && f.m.Reason == delivery.GatewayDown }
 
 func (f facts) number() bool {
 	_, number := contacts.Address(f.m.To).Number()
