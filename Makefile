@@ -27,7 +27,7 @@ build: ## build bin/godwit
 	go build -trimpath -o bin/godwit ./cmd/godwit
 
 bench: need build ## compare with mosquitto under load, side by side; prints the table of docs/performance.md
-	go run ./clienttest/load compare --godwit bin/godwit --dir bin
+	go run ./clienttest/load compare --godwit bin/godwit --dir bin --mqtt 5 --receipts none --duration 4s --rates 2000,10000
 
 kill: ## the long kill -9 loop: KILLS (50) crashes of the store, and of a broker under load on both versions and with SMS; nothing may be lost
 	go test -count=1 -timeout 30m -v -run '^TestKill' ./store/badger ./clienttest -args -godwit.kills=$(KILLS)
