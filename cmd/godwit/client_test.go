@@ -59,7 +59,7 @@ func TestSendBySMS(t *testing.T) {
 func TestSendAfter(t *testing.T) {
 	s := serve(t, "")
 	listening := inBackground(t, append(s.as("4917604069002", "listen"), "--json")...)
-	godwit(t, s.as("ann", "send", "--wait", "4917604069002", "here?")...).want(t, 0, "") // whichever way: now the number is registered
+	godwit(t, s.as("ann", "send", "--wait", "--sms", "never", "4917604069002", "here?")...).want(t, 0, "") // once the listener has it
 	listening.interrupt()
 	receipts := objects[delivery.ReceiptBody](t, godwit(t, append(s.as("ann", "send", "--wait", "--after", "1s", "4917604069002", "gone"), "--json")...).want(t, 0, ""))
 	if last := receipts[len(receipts)-1]; last.Via != "sms" || last.Reason != delivery.Left {
