@@ -14,7 +14,6 @@ type Rules struct {
 	RetryMax     time.Duration
 	UnknownHold  time.Duration
 	Resend       bool // what an unknown outcome leads to after the hold
-	Validity     time.Duration
 	DLRTimeout   time.Duration
 	Text         func(m *Message) string // what goes out as the SMS; nil: the payload
 }

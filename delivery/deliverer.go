@@ -88,10 +88,7 @@ func (d *deliverer) post(ev event) {
 	first := len(d.events) == 1
 	d.mu.Unlock()
 	if first {
-		select {
-		case d.wake <- struct{}{}:
-		default:
-		}
+		signal(d.wake)
 	}
 }
 

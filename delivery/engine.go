@@ -153,7 +153,7 @@ func New(cfg Config) *Engine {
 	e.rules = Rules{
 		AckTimeout: cfg.AckTimeout, OfflineGrace: cfg.OfflineGrace, MaxSegments: cfg.MaxSegments, NoGateway: len(e.gateways) == 0, Tries: cfg.Retry.Tries,
 		RetryFirst: cfg.Retry.First, RetryFactor: cfg.Retry.Factor, RetryMax: cfg.Retry.Max, UnknownHold: cfg.Unknown.Hold, Resend: cfg.Unknown.Resend,
-		Validity: cfg.Validity, DLRTimeout: cfg.DLRTimeout, Text: text,
+		DLRTimeout: cfg.DLRTimeout, Text: text,
 	}
 	e.lane = newLane(cfg.Store, e.origins, e.stats, e.log)
 	e.dlv = newDeliverer(e)
@@ -208,7 +208,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.readers.start()
 	background.Go(func() { e.recover() })
 	background.Go(func() { e.maintain(ctx) })
-	var err error
 	if e.dispatch != nil {
 		background.Go(func() {
 			if derr := e.dispatch.Run(ctx, e); derr != nil && ctx.Err() == nil {
@@ -226,7 +225,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopped := time.AfterFunc(10*time.Second, func() { close(stopLane) })
 	laneDone.Wait()
 	stopped.Stop()
-	return err
+	return nil
 }
 
 // committed is told what became of a group: first whoever waits for it, then the deliverer.
@@ -277,14 +276,12 @@ func (e *Engine) recover() {
 	}
 	hand()
 	e.origins.complete()
-	done := make(chan struct{})
 	e.dlv.call(func(time.Time) {
 		e.dlv.recovering, e.dlv.settled = false, nil
-		close(done)
 		close(e.recovered)
 	})
 	select {
-	case <-done:
+	case <-e.recovered:
 	case <-e.ctx.Done():
 	}
 	for _, m := range submitted { // a report may have come before the crash, and the answer have been stored just before it
@@ -303,9 +300,6 @@ func (d *deliverer) recover(ms []*Message, now time.Time) {
 		r := d.openRef(d.line(m.To), m)
 		if r == nil {
 			continue
-		}
-		if len(m.Trail) == 0 && m.Receipts == ReceiptsAll && m.Told&(1<<Accepted) == 0 {
-			r.told = false
 		}
 		d.consider(r, now)
 	}

@@ -82,10 +82,7 @@ func (l *lane) propose(p *proposal) bool {
 	l.hurried = l.hurried || !p.patient
 	l.mu.Unlock()
 	if wake {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+		signal(l.wake)
 	}
 	return true
 }
@@ -95,8 +92,13 @@ func (l *lane) close() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
+	signal(l.wake)
+}
+
+// signal wakes whoever waits on a channel that has room for one, or will wait next.
+func signal(wake chan<- struct{}) {
 	select {
-	case l.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }

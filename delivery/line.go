@@ -115,7 +115,6 @@ type ref struct {
 	behind     bool     // an earlier message of the same sender goes first
 	cause      Reason   // why it becomes an SMS
 	tried      []string // gateways, in this round
-	told       bool     // that it is pushing
 	acked      bool     // by a device; that is on its way to the store
 	gone       bool
 }

@@ -442,8 +442,7 @@ func (d *deliverer) calling(r *ref, now time.Time) {
 		return
 	}
 	r.pushed = now
-	if m := r.m; m != nil && m.Receipts == ReceiptsAll && m.Root != RootMO && !r.told && d.e.subscribed(m.From) {
-		r.told = true
+	if m := r.m; m != nil && m.Receipts == ReceiptsAll && m.Root != RootMO && d.e.subscribed(m.From) {
 		entries := m.receipts([]State{Pushing}, now)
 		d.e.lane.propose(&proposal{change: Change{Entries: entries}})
 	}
