@@ -61,11 +61,7 @@ func (a *app) userAddCmd() *cobra.Command {
 
 // credential asks for a new token and prints it.
 func (a *app) credential(cmd *cobra.Command, client func() (*operator, error), text string, path func(contacts.Address) string, device string) error {
-	address, err := addressOf(text)
-	if err != nil {
-		return err
-	}
-	o, err := client()
+	address, o, err := about(text, client)
 	if err != nil {
 		return err
 	}
@@ -177,11 +173,7 @@ func (a *app) userRemoveCmd() *cobra.Command {
 
 // remove deletes what a path names, and says so.
 func (a *app) remove(cmd *cobra.Command, client func() (*operator, error), text string, path func(contacts.Address) string, done string) error {
-	address, err := addressOf(text)
-	if err != nil {
-		return err
-	}
-	o, err := client()
+	address, o, err := about(text, client)
 	if err != nil {
 		return err
 	}
@@ -220,4 +212,14 @@ func (a *app) userTokenCmd() *cobra.Command {
 		return a.credential(cmd, client, args[0], tokens, device)
 	}
 	return cmd
+}
+
+// about reads whom a command is about, and only then looks for the broker that it goes to.
+func about(text string, client func() (*operator, error)) (contacts.Address, *operator, error) {
+	address, err := addressOf(text)
+	if err != nil {
+		return "", nil, err
+	}
+	o, err := client()
+	return address, o, err
 }
