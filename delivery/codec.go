@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // The record of a message: a version byte, then every field in a fixed order. Numbers are varints, strings and octets carry their length, times
@@ -108,7 +109,7 @@ func (w *writer) time(t time.Time) {
 	w.uint(uint64(d<<1) ^ uint64(d>>63) + 1)
 }
 
-func (w *writer) money(m Money) {
+func (w *writer) money(m sms.Money) {
 	w.str(m.Currency)
 	if m.Currency != "" {
 		w.uint(uint64(m.Micros<<1) ^ uint64(m.Micros>>63))
@@ -225,7 +226,7 @@ func (r *reader) time() time.Time {
 	return time.UnixMicro(r.epoch.UnixMicro() + (int64(v>>1) ^ -int64(v&1)))
 }
 
-func (r *reader) money() (m Money) {
+func (r *reader) money() (m sms.Money) {
 	if m.Currency = r.str(); m.Currency != "" {
 		v := r.uint()
 		m.Micros = int64(v>>1) ^ -int64(v&1)

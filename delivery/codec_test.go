@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // anyMessage draws a message with every field set to something.
@@ -32,11 +33,11 @@ func anyMessage(t *rapid.T) *delivery.Message {
 		}
 		return delivery.Reasons[i].Reason
 	}
-	money := func(label string) delivery.Money {
+	money := func(label string) sms.Money {
 		if rapid.Bool().Draw(t, label+" set") {
-			return delivery.Money{Micros: rapid.Int64().Draw(t, label), Currency: "EUR"}
+			return sms.Money{Micros: rapid.Int64().Draw(t, label), Currency: "EUR"}
 		}
-		return delivery.Money{}
+		return sms.Money{}
 	}
 	text := rapid.StringN(0, 12, 40)
 	m := &delivery.Message{

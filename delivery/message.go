@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // A Message is what one sender wants one recipient to get, and what has become of it: one record, one revision.
@@ -120,8 +121,8 @@ type Leg struct {
 	Until     time.Time // nothing is submitted after this; the claim without an answer is unknown from then on
 	Cause     Reason    // why it became an SMS: not_registered, no_answer, …
 	Segments  []Segment
-	Price     Money // of all segments; zero: not known
-	Holding   bool  // a claim stands: DLRs and money are booked on it, also after a push was acknowledged
+	Price     sms.Money // of all segments; zero: not known
+	Holding   bool      // a claim stands: DLRs and money are booked on it, also after a push was acknowledged
 	Submitted time.Time
 }
 
@@ -143,12 +144,6 @@ const (
 	SegmentDelivered                       // a DLR says delivered
 )
 
-// Money is an amount in one currency.
-type Money struct {
-	Micros   int64  // millionths of the currency's unit
-	Currency string // ISO 4217
-}
-
 // A Step is one line of a message's trail.
 type Step struct {
 	At       time.Time
@@ -157,7 +152,7 @@ type Step struct {
 	Device   string
 	Reason   Reason
 	Evidence string
-	Cost     Money
+	Cost     sms.Money
 }
 
 // Settled reports whether nothing more will happen to the message by itself: it has no Due. A failed message may still become delivered before it

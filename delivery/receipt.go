@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"encoding/json"
-	"strconv"
 	"time"
 
 	"github.com/seed-7a41469f/godwit/contacts"
@@ -37,14 +36,6 @@ func (v Via) String() string {
 		return "sms"
 	}
 	return ""
-}
-
-// String returns the amount and the currency, as in "0.075 EUR"; "" for none.
-func (m Money) String() string {
-	if m.Currency == "" {
-		return ""
-	}
-	return strconv.FormatFloat(float64(m.Micros)/1e6, 'f', -1, 64) + " " + m.Currency
 }
 
 // A ReceiptBody is what a sender is told of a message; its JSON is part of the contract.

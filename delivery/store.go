@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // A Store keeps messages until they are settled and beyond, and for each user what its devices have yet to see.
@@ -64,6 +65,10 @@ type Change struct {
 	Entries []Entry
 	Seen    []Seen
 	Limit   int // new message: how many open messages its recipient's inbox may have, with it; 0: no limit
+
+	Meetings []sms.Meeting // Commit sets Other
+	Talk     *sms.Talk     // written only if the stored one still has its Rev, else sms.ErrTaken
+	Counts   []sms.Count   // *sms.OverLimit when one passes its limit; Commit sets Total
 }
 
 // An Entry is one thing that devices of a user have yet to see.

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/picture"
+	"github.com/seed-7a41469f/godwit/sms"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -34,7 +35,7 @@ func step(d time.Duration, step, event, device string, reason delivery.Reason, e
 	return delivery.Step{At: at(d), Step: step, Event: event, Device: device, Reason: reason, Evidence: evidence}
 }
 
-func sent(m *delivery.Message, segments int, price delivery.Money) *delivery.Message {
+func sent(m *delivery.Message, segments int, price sms.Money) *delivery.Message {
 	m.SMS = &delivery.Leg{Price: price, Segments: make([]delivery.Segment, segments)}
 	m.SMS.Segments[0].ID = "7f3a"
 	return m
@@ -45,7 +46,7 @@ func open(m *delivery.Message) *delivery.Message {
 	return m
 }
 
-var cents = delivery.Money{Micros: 50_000, Currency: "EUR"}
+var cents = sms.Money{Micros: 50_000, Currency: "EUR"}
 
 var ms = time.Millisecond
 
@@ -78,10 +79,10 @@ var cases = map[string]*delivery.Message{
 	"no_answer": sent(message(number, delivery.Delivered, delivery.ViaSMS, delivery.NoAnswer, 19*time.Second,
 		append(noAnswer(), step(19*time.Second, "S4", delivery.EventReport, "", "", "delivered "))...), 1, cents),
 	"not_registered": sent(message(number, delivery.Submitted, delivery.ViaSMS, delivery.NotRegistered, 300*ms,
-		append(unregistered(delivery.NotRegistered), taken())...), 1, delivery.Money{}),
+		append(unregistered(delivery.NotRegistered), taken())...), 1, sms.Money{}),
 	"offline": sent(open(message(number, delivery.Submitted, delivery.ViaSMS, delivery.Offline, 300*ms,
 		append(unregistered(delivery.Offline), taken())...)), 3, cents),
-	"submitting": sent(open(message(number, delivery.Submitting, 0, delivery.Left, 2*ms, unregistered(delivery.Left)...)), 1, delivery.Money{}),
+	"submitting": sent(open(message(number, delivery.Submitting, 0, delivery.Left, 2*ms, unregistered(delivery.Left)...)), 1, sms.Money{}),
 	"both": sent(message(number, delivery.Delivered, delivery.ViaPush, "", 17*time.Second,
 		append(noAnswer(), step(17*time.Second, "S5", delivery.EventAcknowledged, "pixel7", "", ""))...), 1, cents),
 	"storm":   open(message(number, delivery.Accepted, 0, "", 0, step(time.Second, "S3", delivery.EventHeld, "", delivery.StormHold, "412 devices vanished"))),
@@ -91,7 +92,7 @@ var cases = map[string]*delivery.Message{
 	"undeliverable": sent(message(number, delivery.Failed, 0, delivery.Undeliverable, time.Minute,
 		append(unregistered(delivery.NotRegistered), taken(), step(time.Minute, "S4", delivery.EventReport, "", "", "undelivered 0x0b"))...), 1, cents),
 	"refused": sent(open(message(number, delivery.Accepted, 0, delivery.GatewayDown, 300*ms,
-		append(unregistered(delivery.NotRegistered), step(300*ms, "S4", delivery.EventRefused, "", "", "temporary: try later"), step(300*ms, "S4", delivery.EventReleased, "", "", ""))...)), 1, delivery.Money{}),
+		append(unregistered(delivery.NotRegistered), step(300*ms, "S4", delivery.EventRefused, "", "", "temporary: try later"), step(300*ms, "S4", delivery.EventReleased, "", "", ""))...)), 1, sms.Money{}),
 	"waiting":      open(message(number, delivery.Waiting, 0, delivery.NotText, 15*time.Second, step(15*time.Second, "S3", delivery.EventWaits, "", delivery.NotText, ""))),
 	"gateway_down": open(message(number, delivery.Waiting, 0, delivery.GatewayDown, ms, step(ms, "S3", delivery.EventWaits, "", delivery.GatewayDown, ""))),
 	"gateway_down_no_answer": open(message(number, delivery.Waiting, 0, delivery.GatewayDown, 15*time.Second,

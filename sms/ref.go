@@ -1,6 +1,7 @@
 package sms
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 )
@@ -19,4 +20,17 @@ func (r *Ref) UnmarshalText(text []byte) error {
 	}
 	*r = read
 	return nil
+}
+
+// Reference folds a Ref into the 16 bits by which carriers tell messages apart, never 0: that of a segment (from 1) is its user_message_reference
+// (SMPP 3.4 §5.3.2.17), that of segment 0 the reference number that all segments of the message share (3GPP TS 23.040 §9.2.3.24.1, 8 bits of it, and .8).
+func (r Ref) Reference(segment int) uint16 {
+	var f uint16
+	for i := 0; i < len(r); i += 2 {
+		f = f*31 + binary.BigEndian.Uint16(r[i:])
+	}
+	if f += uint16(segment); f == 0 {
+		return 0xFFFF
+	}
+	return f
 }

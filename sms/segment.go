@@ -20,6 +20,9 @@ const (
 	concatSeptets = 153 // 48 bits of UDH and one of padding are 7 septets
 	singleOctets  = 140
 	concatOctets  = 134
+
+	concatSeptets16 = 152 // a 16-bit reference makes the UDH 7 octets (3GPP TS 23.040 §9.2.3.24.8)
+	concatOctets16  = 132 // 133 less the odd one
 )
 
 // MaxSegments is how many segments the UDH can count (3GPP TS 23.040 §9.2.3.24.1).
@@ -31,7 +34,17 @@ var ErrTooLong = errors.New("too long for an SMS")
 // Split cuts a text into the segments that carry it, in GSM 7 when every character is in that alphabet, else in UCS-2. It cuts between
 // characters: never between an escape and what it escapes, nor inside a surrogate pair. A tab becomes a space; line feed, carriage return
 // and form feed stand in GSM 7 and stay. The empty text is one empty segment. The error wraps ErrNotText or ErrTooLong.
-func Split(text string) ([]Segment, error) {
+func Split(text string) ([]Segment, error) { return split(text, concatSeptets, concatOctets) }
+
+// Split is the package's Split for a gateway: with a 16-bit reference a segment holds less.
+func (a Abilities) Split(text string) ([]Segment, error) {
+	if a.Reference16 {
+		return split(text, concatSeptets16, concatOctets16)
+	}
+	return Split(text)
+}
+
+func split(text string, concatSeptets, concatOctets int) ([]Segment, error) {
 	text, err := clean(text)
 	if err != nil {
 		return nil, err

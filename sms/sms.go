@@ -56,9 +56,12 @@ type Gateway interface {
 
 // Abilities of a gateway.
 type Abilities struct {
-	DLR    bool    // reports delivery
-	Window int     // MTs under way at once; 0: 1
-	Rate   float64 // segments a second; 0: no limit
+	DLR         bool            // reports delivery
+	Window      int             // MTs under way at once; 0: 1
+	Rate        float64         // segments a second; 0: no limit
+	Whole       bool            // takes a message in one piece: the Outcomes of all its segments are the same
+	Reference16 bool            // numbers concatenated messages with 16 bits, so that a segment holds less (3GPP TS 23.040 §9.2.3.24.8)
+	Number      contacts.Number // its SMS come from this number whatever MT.From says, as a modem's do; empty: MT.From is what the peer sees
 }
 
 // A Sink takes what comes from gateways. It returns nil once the report or message is durable (or was already); otherwise the gateway must
@@ -70,13 +73,16 @@ type Sink interface {
 
 // A DLR is a delivery report of one segment (3GPP TS 23.040 §9.2.2.3, SMPP 3.4 §5.2.28).
 type DLR struct {
-	Gateway string
-	ID      string // the gateway's message id, normalised by the gateway's package
-	Ref     *Ref   // when the gateway echoes our own reference
-	Segment int    // with Ref; 0: the whole message
-	State   DLRState
-	At      time.Time
-	Detail  string // the carrier's code or text, for the trail
+	Gateway   string
+	ID        string          // the gateway's message id, normalised by the gateway's package
+	Ref       *Ref            // when the gateway echoes our own reference
+	Segment   int             // with Ref; 0: the whole message
+	Reference uint16          // user_message_reference, as Ref.Reference gave it (SMPP 3.4 §5.3.2.17); 0: none
+	From      string          // originator of the SMS that is reported, as MT.From; empty: not told
+	To        contacts.Number // its recipient; empty: not told
+	State     DLRState
+	At        time.Time
+	Detail    string // the carrier's code or text, for the trail
 }
 
 // A DLRState is what a report says, ranked: a later report never lowers it, Delivered beats every other end.
@@ -139,6 +145,30 @@ func ClassOf(err error) Class {
 	return Unknown
 }
 
+// A Meeting joins a submit and its reports, whichever comes first: what one side knows under (gateway, id) is kept, and what the other side has kept is
+// learned. Of several values of one side the bytewise greatest stays. Kept for 7 days.
+type Meeting struct {
+	Gateway string
+	ID      string
+	Side    Side
+	Mine    []byte
+	Other   []byte // set when it is committed; nil: the other side was not there
+}
+
+// A Count adds to a counter that bounds what is spent, if the total stays within its limit.
+type Count struct {
+	Key   string    // names the counter, for instance "day 2026-11-24"
+	Add   int64     // negative gives back, and is never refused
+	Most  int64     // the total may not exceed it; 0: no limit
+	Until time.Time // the counter is kept until then
+	Total int64     // set when it is committed
+}
+
+// An OverLimit error says which Count was refused. Nothing of its change was written.
+type OverLimit struct{ Key string }
+
+func (e *OverLimit) Error() string { return "over the limit: " + e.Key }
+
 // A Ledger remembers what must outlive a gateway call. All of it is durable on return.
 type Ledger interface {
 	// Meet joins a submit and its reports, whichever comes first: it keeps mine as what that side knows under (gateway, id), and returns what the
@@ -168,6 +198,8 @@ type Talk struct {
 	User      contacts.Address // who wrote, and gets the answers
 	Ref       Ref              // the latest message, for in_reply_to
 	At        time.Time        // when something last went either way
+	Heard     time.Time        // when the peer last wrote; zero: never
+	Digest    uint64           // of what the peer last wrote, when nothing was sent since; 0: something was
 	Rev       uint64           // 0: new
 }
 
