@@ -359,14 +359,15 @@ func (e *Engine) drop(id ID) {
 	}
 }
 
-// commit makes a next state durable and waits.
-func (e *Engine) commit(ctx context.Context, next *Message, fx Effects) error {
-	p := &proposal{change: e.change(next, fx, time.Now()), answer: make(chan error, 1), enters: fx.Enters, failed: fx.Failed}
+// commit makes a change durable and waits. What it learns (of meetings, of counters) stands in the change's own slices then.
+func (e *Engine) commit(ctx context.Context, change Change, fx Effects) error {
+	p := &proposal{change: change, answer: make(chan error, 1), enters: fx.Enters, failed: fx.Failed}
 	if !e.lane.propose(p) {
 		return ErrStopped
 	}
 	select {
 	case err := <-p.answer:
+		e.limits.learn(change.Counts, err)
 		return err
 	case <-ctx.Done():
 		return ctx.Err() // it may still be written; whoever asks again sees it
@@ -384,7 +385,7 @@ func (e *Engine) advance(ctx context.Context, id ID, step func(m *Message, now t
 		if next == nil {
 			return m, false, nil
 		}
-		if err = e.commit(ctx, next, fx); err == nil {
+		if err = e.commit(ctx, e.change(next, fx, time.Now()), fx); err == nil {
 			return next, true, nil
 		}
 		if !errors.Is(err, ErrConflict) {

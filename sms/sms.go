@@ -124,6 +124,8 @@ type Error struct {
 	Code  string        // the carrier's, e.g. "0x58" or "429"
 	Text  string        // one line, no number and no payload in it
 	After time.Duration // Throttled: how long to pause at least; 0: the default
+
+	OptedOut bool // Permanent: the recipient told the carrier that it wants no more
 }
 
 func (e *Error) Error() string {
