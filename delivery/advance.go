@@ -337,6 +337,17 @@ func (m *Message) Order(o Order, now time.Time) (*Message, Effects) {
 	return a.done()
 }
 
+// assigned ends an SMS that came in once it was given to a user; nil: it was already.
+func (m *Message) assigned(now time.Time) (*Message, Effects) {
+	if m.To != Unmatched || !m.undecided() {
+		return nil, Effects{}
+	}
+	a := m.advance(now)
+	a.note("", EventOrdered, "", "assigned by the operator")
+	a.settle(Delivered, 0, "")
+	return a.done()
+}
+
 // retry opens a failed message again, under its key.
 func (m *Message) retry(now time.Time) (*Message, Effects) {
 	if m.State != Failed || !now.Before(m.Expires) || m.Root == RootMO {

@@ -76,7 +76,7 @@ func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT
 		case err == nil:
 			return e.mt(c), true, nil
 		case errors.As(err, &over):
-			e.limits.reached(over.Key)
+			e.learnLimit(ctx, over.Key, c.counts)
 			return sms.MT{}, false, e.refuse(ctx, m.ID, limitReason(over.Key))
 		case errors.Is(err, ErrConflict), errors.Is(err, sms.ErrTaken): // somebody was faster: look again
 		default:
@@ -92,6 +92,7 @@ type claim struct {
 	text      string
 	segments  []sms.Segment
 	price     sms.Money
+	counts    []sms.Count
 	forbidden Reason // the policy says no
 	next      *Message
 }
@@ -131,7 +132,8 @@ func (e *Engine) claim(ctx context.Context, m *Message, c *claim, w want) error 
 	first := m.SMS == nil || m.SMS.Booked.IsZero()
 	change := e.change(next, fx, now)
 	change.Talk = c.from.talk
-	change.Counts = e.cfg.Policy.Reserve(m.From, to, next.SMS.open(), first, first && c.from.quick, now)
+	c.counts = e.cfg.Policy.Reserve(m.From, to, next.SMS.open(), first, first && c.from.quick, now)
+	change.Counts = c.counts
 	if err := e.commit(ctx, change, fx); err != nil {
 		return err
 	}
@@ -228,7 +230,7 @@ func (e *Engine) Report(ctx context.Context, mt sms.MT, gateway string, outcomes
 		}
 		if err == nil {
 			e.spent(next, fx.Spent)
-			err = e.met(ctx, change.Meetings)
+			err = errors.Join(e.met(ctx, change.Meetings), e.early(ctx, next))
 		}
 		return err
 	}
@@ -309,7 +311,31 @@ func (e *Engine) DLR(ctx context.Context, r sms.DLR) error {
 		}
 	}
 	if id, segment, ok := e.unknowns.named(r, time.Now()); ok {
-		return e.report(ctx, id, segment, r.ID, r.State, r.Detail)
+		return e.identified(ctx, id, segment, r)
+	}
+	return nil
+}
+
+// identified applies a report that can only be about one segment of unknown outcome, and from then on knows the gateway's id of it.
+func (e *Engine) identified(ctx context.Context, id ID, segment int, r sms.DLR) error {
+	if r.ID != "" {
+		meeting := sms.Meeting{Gateway: r.Gateway, ID: r.ID, Side: sms.Submitter, Mine: meetingPoint(id, segment)}
+		if err := e.commit(ctx, Change{Meetings: []sms.Meeting{meeting}}, Effects{}); err != nil {
+			return err
+		}
+	}
+	return e.report(ctx, id, segment, r.ID, r.State, r.Detail)
+}
+
+// early applies reports that came while it was not yet known that the outcome is unknown.
+func (e *Engine) early(ctx context.Context, m *Message) error {
+	for _, r := range e.unknowns.update(m) {
+		if id, segment, ok := e.unknowns.named(r, time.Now()); ok && id == m.ID {
+			e.unknowns.met(r.Gateway, r.ID)
+			if err := e.identified(ctx, id, segment, r); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
