@@ -61,5 +61,7 @@ func ParseAll(b []byte) {
 	parseNotices(b)
 	noticeUser(b)
 	parseMeeting(b)
+	parseTalk(b)
+	parseCounter(b)
 	parseIndex([]byte{prefixIndex, 0, 0, 0, 0, 0, 0, 0, 0}, b)
 }

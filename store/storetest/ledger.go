@@ -48,7 +48,9 @@ func talks(t *testing.T, h Harness) {
 	}
 	first := sms.Talk{Own: own, Peer: peer, User: ann, Ref: sms.Ref{1, 2}, At: accepted}
 	wants(t, h.Bind(ctx, first), nil)
-	wants(t, h.Bind(ctx, first), sms.ErrTaken)
+	other := first
+	other.User = cleo
+	wants(t, h.Bind(ctx, other), sms.ErrTaken)
 	got, err := h.Talk(ctx, own, peer)
 	if err != nil || got.Rev == 0 || got.User != ann || got.Ref != first.Ref || !got.At.Equal(first.At) || got.Own != own || got.Peer != peer {
 		t.Fatalf("%+v, %v", got, err)
