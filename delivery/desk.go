@@ -329,7 +329,11 @@ func (e *Engine) identified(ctx context.Context, id ID, segment int, r sms.DLR) 
 
 // early applies reports that came while it was not yet known that the outcome is unknown.
 func (e *Engine) early(ctx context.Context, m *Message) error {
-	for _, r := range e.unknowns.update(m) {
+	e.unknowns.update(m)
+	if m.State != OutcomeUnknown {
+		return nil
+	}
+	for _, r := range e.unknowns.earlyFor(m) {
 		if id, segment, ok := e.unknowns.named(r, time.Now()); ok && id == m.ID {
 			e.unknowns.met(r.Gateway, r.ID)
 			if err := e.identified(ctx, id, segment, r); err != nil {

@@ -35,8 +35,8 @@ const (
 
 func newUnknowns() *unknowns { return &unknowns{pairs: map[string][]unknown{}, where: map[ID]string{}} }
 
-// update notes what a message has become, and returns the reports that came early for it.
-func (u *unknowns) update(m *Message) (early []sms.DLR) {
+// update notes what a message has become.
+func (u *unknowns) update(m *Message) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	pair, in := u.where[m.ID]
@@ -59,13 +59,19 @@ func (u *unknowns) update(m *Message) (early []sms.DLR) {
 		}
 		u.where[m.ID] = pair
 		u.pairs[pair] = append(u.pairs[pair], o)
-		for _, r := range u.early {
-			if r.report.From+">"+string(r.report.To) == pair {
-				early = append(early, r.report)
-			}
+	}
+}
+
+// earlyFor returns the reports that came early and may be about a message.
+func (u *unknowns) earlyFor(m *Message) (all []sms.DLR) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, r := range u.early {
+		if r.report.From == m.SMS.From && string(r.report.To) == string(m.To) {
+			all = append(all, r.report)
 		}
 	}
-	return early
+	return all
 }
 
 // named returns the message and segment that a report is about; ok false: it may be several, or none yet, and is remembered.
