@@ -9,7 +9,6 @@ import (
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
-	"github.com/seed-7a41469f/godwit/store/internal/rule"
 )
 
 // A group is what one transaction will write. Its memory is used again by the next group: badger has copied all of it when a commit returns.
@@ -29,7 +28,8 @@ type group struct {
 	latest  delivery.Position        // position of the latest new message
 	seen    map[seenKey]delivery.Position
 
-	counters map[string]rule.Counter // those that the group changes
+	counters map[string]counter // those that the group has asked for
+	spent    int                // and changed
 }
 
 // notices are those of one user in the group.
@@ -54,7 +54,7 @@ const (
 
 func (g *group) begin(txn *bdg.Txn, now time.Time) {
 	if g.of == nil {
-		g.of, g.seen, g.counters = map[contacts.Address]int{}, map[seenKey]delivery.Position{}, map[string]rule.Counter{}
+		g.of, g.seen, g.counters = map[contacts.Address]int{}, map[seenKey]delivery.Position{}, map[string]counter{}
 	}
 	if cap(g.arena) > arenaKeep {
 		g.arena = nil
@@ -65,6 +65,7 @@ func (g *group) begin(txn *bdg.Txn, now time.Time) {
 	clear(g.of)
 	clear(g.seen)
 	clear(g.counters)
+	g.spent = 0
 }
 
 // set stages a record whose key and value are the last octets of the arena, the key keyLen of them.
@@ -222,5 +223,5 @@ func (g *group) setValue(key, val []byte) error {
 
 // empty reports whether nothing is staged.
 func (g *group) empty() bool {
-	return g.count == 0 && g.size == 0 && len(g.notices) == 0 && len(g.counters) == 0
+	return g.count == 0 && g.size == 0 && len(g.notices) == 0 && g.spent == 0
 }

@@ -69,50 +69,58 @@ func (s *Store) say(c *delivery.Change) error {
 		}
 	}
 	for i := range c.Counts {
-		if err := g.add(&c.Counts[i]); err != nil {
-			return err
-		}
+		g.add(&c.Counts[i])
 	}
 	return nil
+}
+
+// A counter in a group is read once and staged once, however many changes add to it.
+type counter struct {
+	rule.Counter
+	changed bool
 }
 
 // counter returns what a counter stands at, with what the group has made of it.
-func (g *group) counter(key string) (c rule.Counter, err error) {
+func (g *group) counter(key string) (rule.Counter, error) {
 	if c, ok := g.counters[key]; ok {
-		return c, nil
+		return c.Counter, nil
 	}
+	var c counter
 	start := len(g.arena)
 	g.arena = append(append(g.arena, prefixCounter), key...)
-	err = get(g.txn, g.arena[start:], func(_ *bdg.Item, val []byte) error {
-		c, err = parseCounter(val)
+	err := get(g.txn, g.arena[start:], func(_ *bdg.Item, val []byte) (err error) {
+		c.Counter, err = parseCounter(val)
 		return err
 	})
 	g.arena = g.arena[:start]
-	return c, err
+	if err == nil {
+		g.counters[key] = c
+	}
+	return c.Counter, err
 }
 
-// add takes over a count whose total is set. A counter is staged once, however many changes of the group add to it.
-func (g *group) add(n *sms.Count) error {
-	had, err := g.counter(n.Key)
-	if err != nil {
-		return err
-	}
-	kept, changed := rule.Counted(had, n)
+// add takes over a count whose total rule.Sum has set, so that its counter has been read.
+func (g *group) add(n *sms.Count) {
+	c := g.counters[n.Key]
+	kept, changed := rule.Counted(c.Counter, n)
 	if !changed {
-		return nil
+		return
 	}
-	if _, ok := g.counters[n.Key]; !ok {
+	if !c.changed {
+		g.spent++
 		g.pending += int64(1+len(n.Key)) + counterMost + entryOverhead
 	}
-	g.counters[n.Key] = kept
-	return nil
+	g.counters[n.Key] = counter{kept, true}
 }
 
 func (g *group) setCounters() error {
 	for key, c := range g.counters {
+		if !c.changed {
+			continue
+		}
 		start := len(g.arena)
 		g.arena = append(append(g.arena, prefixCounter), key...)
-		g.arena = appendCounter(g.arena, c)
+		g.arena = appendCounter(g.arena, c.Counter)
 		if err := g.set(start, 1+len(key), 0); err != nil {
 			return err
 		}
