@@ -386,12 +386,17 @@ func (e *Engine) reachable(user contacts.Address) bool {
 }
 
 // want asks the dispatcher for a place.
-func (e *Engine) want(m *Message, prio sms.Priority, tried []string) {
+func (e *Engine) want(m *Message, prio sms.Priority, tried uint64) {
 	to, number := m.To.Number()
 	if !number || e.dispatch == nil {
 		return
 	}
-	w := sms.Want{Ref: sms.Ref(m.ID), To: to, Priority: prio, Tried: tried}
+	w := sms.Want{Ref: sms.Ref(m.ID), To: to, Priority: prio}
+	for i, g := range e.gateways {
+		if tried&(1<<i) != 0 {
+			w.Tried = append(w.Tried, g.Name())
+		}
+	}
 	if m.SMS.begun() {
 		w.Only = m.SMS.Gateway // the rest of a message goes where its beginning is
 	}
