@@ -140,6 +140,9 @@ func talkInGroups(t *testing.T, h Harness) {
 	next.Rev = k.Rev
 	again := next
 	commit(t, h, delivery.Change{Talk: &next}, delivery.Change{Talk: &again}) // the same again is no conflict
+	older := next
+	older.Rev = first.Rev
+	wants(t, refused(t, h, delivery.Change{Talk: &older}), sms.ErrTaken) // what it says is there, but was made from another one
 	s := h.Reopen(t)
 	if got, err := s.Talks(ctx, peer); err != nil || len(got) != 2 || got[0].User != cleo || !got[0].Heard.IsZero() || got[0].Digest != 0 || got[0].Rev != next.Rev || again.Rev != next.Rev {
 		t.Fatalf("%+v, %v", got, err)
