@@ -17,7 +17,6 @@ import (
 // A store is what the broker needs of one.
 type store interface {
 	delivery.Store
-	sms.Ledger
 	Table() contacts.Table
 	Alarm() error // what was found missing when it was opened
 	Full() bool   // below the free-space watermark
@@ -52,7 +51,7 @@ func gatewaysOf(cfg config.SMS, opt Options) (gateways []sms.Gateway) {
 func (b *Broker) engineConfig(db store, people *contacts.Directory) delivery.Config {
 	s, p, l := b.cfg.SMS, b.cfg.Push, b.cfg.Limits
 	cfg := delivery.Config{
-		Store: db, Ledger: db, Directory: people, Log: b.opt.Log.With().Str("part", "delivery").Logger(),
+		Store: db, Directory: people, Log: b.opt.Log.With().Str("part", "delivery").Logger(),
 		Template: s.Template, MaxSegments: s.MaxSegments, Validity: s.Validity.Std(),
 		Retry:    delivery.Retry{Tries: s.Retry.Tries, First: s.Retry.First.Std(), Factor: s.Retry.Factor, Max: s.Retry.Max.Std()},
 		Unknown:  delivery.Unknown{Hold: atLeast(s.Unknown.Hold), Resend: s.Unknown.Then == "resend"},

@@ -280,10 +280,7 @@ func smsAgain(t *testing.T, h Harness) {
 		if once.Message == nil && once.Entries != nil {
 			once.Entries[0].ID, again.Entries[0].ID = m.ID, m.ID
 		}
-		before := uint64(0)
-		if talk, err := h.Talk(ctx, own, peer); err == nil {
-			before = talk.Rev
-		}
+		before := talkOf(t, h, own, peer).Rev
 		once.Talk.Rev, again.Talk.Rev = before, before
 		commit(t, h, once)
 		if again.Message != nil && again.Message.Rev == 0 {
