@@ -111,6 +111,9 @@ func (c Config) check() error {
 	case c.Retry.Factor < 1:
 		return fmt.Errorf("delivery: Config.Retry.Factor is %v, at least 1 is allowed", c.Retry.Factor)
 	}
+	if err := c.Policy.Check(); err != nil {
+		return fmt.Errorf("delivery: Config.Policy: %w", err)
+	}
 	return nil
 }
 
