@@ -4,4 +4,5 @@ package broker
 var (
 	MetricsGuard = metricsGuard
 	ListenUnix   = listenUnix
+	NumberOf     = numberOf
 )
