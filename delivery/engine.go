@@ -350,7 +350,7 @@ func (e *Engine) want(m *Message, prio sms.Priority, tried []string) {
 	if !number || e.dispatch == nil {
 		return
 	}
-	e.dispatch.Want(sms.Ref(m.ID), to, prio, tried...)
+	e.dispatch.Want(sms.Want{Ref: sms.Ref(m.ID), To: to, Priority: prio, Tried: tried})
 }
 
 func (e *Engine) drop(id ID) {

@@ -28,6 +28,7 @@ type wanted struct {
 // A queue is first in, first out, of messages with the same priority that have the same gateways left.
 type queue struct {
 	list
+	path  int
 	tried uint64 // bit set of gateways
 }
 
@@ -42,8 +43,8 @@ func newBacklog() *backlog {
 }
 
 // add puts a message at the end of its queue. One that waits already stays where it is, unless its priority or its gateways have changed.
-func (b *backlog) add(ref Ref, to contacts.Number, prio Priority, tried uint64) {
-	home := b.queue(min(prio, Retry), tried)
+func (b *backlog) add(ref Ref, to contacts.Number, prio Priority, path int, tried uint64) {
+	home := b.queue(min(prio, Retry), path, tried)
 	if w := b.byRef[ref]; w != nil {
 		if w.home == home {
 			return
@@ -55,13 +56,13 @@ func (b *backlog) add(ref Ref, to contacts.Number, prio Priority, tried uint64) 
 	home.pushBack(w)
 }
 
-func (b *backlog) queue(prio Priority, tried uint64) *queue {
+func (b *backlog) queue(prio Priority, path int, tried uint64) *queue {
 	for _, q := range b.queues[prio] {
-		if q.tried == tried {
+		if q.path == path && q.tried == tried {
 			return q
 		}
 	}
-	q := &queue{tried: tried}
+	q := &queue{path: path, tried: tried}
 	q.init()
 	b.queues[prio] = append(b.queues[prio], q)
 	slices.SortStableFunc(b.queues[prio], func(a, b *queue) int { return bits.OnesCount64(b.tried) - bits.OnesCount64(a.tried) })
@@ -82,10 +83,10 @@ func (b *backlog) drop(ref Ref) {
 }
 
 // take returns the next message of the queues that are mine, and keeps others off its number until free or putBack; nil: there is none.
-func (b *backlog) take(mine func(tried uint64) bool) *wanted {
+func (b *backlog) take(mine func(path int, tried uint64) bool) *wanted {
 	for _, queues := range b.queues {
 		for _, q := range queues {
-			if !mine(q.tried) {
+			if !mine(q.path, q.tried) {
 				continue
 			}
 			for w := q.popFront(); w != nil; w = q.popFront() {

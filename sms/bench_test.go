@@ -46,7 +46,7 @@ func BenchmarkDispatcher(b *testing.B) {
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx, nil) }()
 	for n := range b.N {
-		d.Want(ref(n), number(n), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(n), To: number(n), Priority: sms.Fresh})
 	}
 	<-i.done
 	cancel()

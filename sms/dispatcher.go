@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 	"sync"
 	"time"
 
@@ -17,13 +16,15 @@ import (
 type Dispatch struct {
 	// OnAlarm is told what an operator must mend at a gateway, each time it was tried in vain, and with a nil err once it works again. It must not block.
 	OnAlarm func(gateway string, err error)
+	// Routes by the prefix of the recipient: the longest that matches counts. None: all gateways, in their order.
+	Routes []Route
 	// Grace is how long what is under way may take once Run's ctx is done, 15 s: longer than a gateway's response time-out.
 	Grace time.Duration
 }
 
 // A Dispatcher keeps in memory which gateway takes what next.
 //
-// A message goes to the first gateway, in their order, that it has not tried and that is not paused. It is claimed at the Desk only when
+// A message goes to the first gateway of its route that it has not tried and that is not paused. It is claimed at the Desk only when
 // that gateway has a window place and a rate token for it; until then it is only wanted. What became of the claim is reported before
 // anything else is submitted to the same number, so messages to one number go out one after the other, in the order they were wanted.
 //
@@ -32,6 +33,7 @@ type Dispatcher struct {
 	desk   Desk
 	config Dispatch
 	lanes  []*lane
+	routes *routing
 
 	mu      sync.Mutex
 	backlog *backlog
@@ -57,18 +59,49 @@ func NewDispatcher(gateways []Gateway, desk Desk, config Dispatch) *Dispatcher {
 	for i, g := range gateways {
 		d.lanes = append(d.lanes, newLane(g, i))
 	}
+	d.routes = newRouting(d.names(), config.Routes)
 	return d
 }
 
+// A Want is a message that is to be sent.
+type Want struct {
+	Ref      Ref
+	To       contacts.Number
+	Priority Priority
+	Tried    []string // gateways to pass over; when they are all that may take it, each may again
+	Only     string   // the gateway that has segments of it already: no other may take it. Empty, or none that exists: by the routes
+}
+
 // Want says that a message is to be sent. It never blocks, and once is enough until the message is claimed: a later call only changes
-// the priority and the gateways. tried names the gateways that are to be passed over; when that is all of them, each may take it.
-func (d *Dispatcher) Want(ref Ref, to contacts.Number, prio Priority, tried ...string) {
-	mask := d.mask(tried)
+// the priority and the gateways. What no route takes waits until it is dropped.
+func (d *Dispatcher) Want(w Want) {
+	path := d.routes.to(w.To)
+	for _, l := range d.lanes {
+		if l.name == w.Only {
+			path = l.index
+		}
+	}
+	mask := d.mask(w.Tried)
 	d.mu.Lock()
-	d.backlog.add(ref, to, prio, mask)
+	d.backlog.add(w.Ref, w.To, w.Priority, path, mask)
 	d.mu.Unlock()
 	d.wakeAll()
 }
+
+// Gateways returns the names of the gateways that may take what goes to a number, in the order in which they are tried; none when no route takes it.
+func (d *Dispatcher) Gateways(to contacts.Number) (names []string) {
+	i := d.routes.to(to)
+	if i == nowhere {
+		return nil
+	}
+	for _, g := range d.routes.paths[i].use {
+		names = append(names, d.lanes[g].name)
+	}
+	return names
+}
+
+// Routed reports whether a route takes what goes to a number.
+func (d *Dispatcher) Routed(to contacts.Number) bool { return d.routes.to(to) != nowhere }
 
 // Drop says that a message is no longer to be sent. One that is being claimed is not stopped by it.
 func (d *Dispatcher) Drop(ref Ref) {
@@ -128,7 +161,14 @@ func (d *Dispatcher) check() error {
 		}
 		seen[l.name] = true
 	}
-	return nil
+	return checkRoutes(d.names(), d.config.Routes)
+}
+
+func (d *Dispatcher) names() (names []string) {
+	for _, l := range d.lanes {
+		names = append(names, l.name)
+	}
+	return names
 }
 
 // drive keeps one gateway busy. There are as many goroutines as MTs under way, and so no more than the window.
@@ -159,7 +199,7 @@ func (d *Dispatcher) next(l *lane, now time.Time) (w *wanted, taken int, wait ti
 	if wait > 0 {
 		return nil, 0, wait
 	}
-	w = d.backlog.take(func(tried uint64) bool { return d.choice(tried, now) == l })
+	w = d.backlog.take(func(path int, tried uint64) bool { return d.choice(path, tried, now) == l })
 	if w == nil {
 		token.CancelAt(now)
 		return nil, 0, 0
@@ -169,12 +209,16 @@ func (d *Dispatcher) next(l *lane, now time.Time) (w *wanted, taken int, wait ti
 }
 
 // choice is the routing: the first gateway that was not tried and is not paused; nil: there is none now.
-func (d *Dispatcher) choice(tried uint64, now time.Time) *lane {
-	if bits.OnesCount64(tried) == len(d.lanes) {
+func (d *Dispatcher) choice(path int, tried uint64, now time.Time) *lane {
+	if path == nowhere {
+		return nil
+	}
+	p := d.routes.paths[path]
+	if tried&p.all == p.all {
 		tried = 0
 	}
-	for _, l := range d.lanes {
-		if tried&(1<<l.index) == 0 && !l.paused(now) {
+	for _, i := range p.use {
+		if l := d.lanes[i]; tried&(1<<i) == 0 && !l.paused(now) {
 			return l
 		}
 	}

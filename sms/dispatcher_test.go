@@ -18,7 +18,7 @@ func TestDispatcherTakesTurns(t *testing.T) {
 		d := sms.NewDispatcher([]sms.Gateway{gate}, desk, sms.Dispatch{})
 		stop := start(t, d)
 		for i := range 10 {
-			d.Want(ref(i), number(i), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
 		}
 		synctest.Wait()
 		if got := len(desk.claimed()); got != 3 || d.Waiting() != 7 {
@@ -38,7 +38,7 @@ func TestDispatcherTakesTurns(t *testing.T) {
 		d := sms.NewDispatcher([]sms.Gateway{&carrier{name: "a", can: sms.Abilities{Window: 10, Rate: 10}}}, desk, sms.Dispatch{})
 		defer start(t, d)()
 		for i := range 30 {
-			d.Want(ref(i), number(i), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
 		}
 		pass(2 * time.Second)
 		if got := len(desk.claimed()); got < 10 || got > 11 {
@@ -54,7 +54,7 @@ func TestDispatcherTakesTurns(t *testing.T) {
 		desk := &desk{}
 		d := sms.NewDispatcher([]sms.Gateway{&carrier{name: "a", takes: time.Second}}, desk, sms.Dispatch{})
 		for i, prio := range []sms.Priority{sms.Retry, sms.Fresh, sms.Reply, sms.Retry, sms.Fresh, sms.Reply} {
-			d.Want(ref(i), number(i), prio)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: prio})
 		}
 		defer start(t, d)()
 		pass(10 * time.Second)
@@ -66,10 +66,10 @@ func TestDispatcherTakesTurns(t *testing.T) {
 	bubble(t, "wanted twice is wanted once, dropped is not claimed", func(t *testing.T) {
 		desk := &desk{}
 		d := sms.NewDispatcher([]sms.Gateway{&carrier{name: "a"}}, desk, sms.Dispatch{})
-		d.Want(ref(1), number(1), sms.Fresh)
-		d.Want(ref(2), number(2), sms.Fresh)
-		d.Want(ref(1), number(1), sms.Fresh)
-		d.Want(ref(3), number(3), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Fresh})
+		d.Want(sms.Want{Ref: ref(2), To: number(2), Priority: sms.Fresh})
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Fresh})
+		d.Want(sms.Want{Ref: ref(3), To: number(3), Priority: sms.Fresh})
 		d.Drop(ref(2))
 		d.Drop(ref(9))
 		if d.Waiting() != 2 {
@@ -85,9 +85,9 @@ func TestDispatcherTakesTurns(t *testing.T) {
 	bubble(t, "a higher priority takes effect", func(t *testing.T) {
 		desk := &desk{}
 		d := sms.NewDispatcher([]sms.Gateway{&carrier{name: "a"}}, desk, sms.Dispatch{})
-		d.Want(ref(1), number(1), sms.Retry)
-		d.Want(ref(2), number(2), sms.Fresh)
-		d.Want(ref(1), number(1), sms.Reply)
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Retry})
+		d.Want(sms.Want{Ref: ref(2), To: number(2), Priority: sms.Fresh})
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Reply})
 		defer start(t, d)()
 		pass(time.Second)
 		if got := nums(desk.claimed()); !slices.Equal(got, []int{1, 2}) {
@@ -98,8 +98,8 @@ func TestDispatcherTakesTurns(t *testing.T) {
 	bubble(t, "what the desk no longer wants sent is not submitted", func(t *testing.T) {
 		desk, gate := &desk{claim: func(r sms.Ref, _ string) (bool, error) { return num(r) != 1, nil }}, &carrier{name: "a"}
 		d := sms.NewDispatcher([]sms.Gateway{gate}, desk, sms.Dispatch{})
-		d.Want(ref(1), number(5), sms.Fresh)
-		d.Want(ref(2), number(5), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(1), To: number(5), Priority: sms.Fresh})
+		d.Want(sms.Want{Ref: ref(2), To: number(5), Priority: sms.Fresh})
 		defer start(t, d)()
 		pass(time.Second)
 		if got := nums(gate.submits()); !slices.Equal(got, []int{2}) || len(desk.reported()) != 1 {
@@ -113,9 +113,9 @@ func TestDispatcherKeepsOrderToANumber(t *testing.T) {
 		desk, gate := &desk{}, &carrier{name: "a", can: sms.Abilities{Window: 4}, takes: time.Second}
 		d := sms.NewDispatcher([]sms.Gateway{gate}, desk, sms.Dispatch{})
 		for i := range 4 {
-			d.Want(ref(i), number(77), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(77), Priority: sms.Fresh})
 		}
-		d.Want(ref(10), number(10), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(10), To: number(10), Priority: sms.Fresh})
 		defer start(t, d)()
 		if got := nums(desk.claimed()); len(got) != 2 || !slices.Contains(got, 0) || !slices.Contains(got, 10) {
 			t.Errorf("first claimed %v, want 0 and 10", got)
@@ -137,7 +137,7 @@ func TestDispatcherKeepsOrderToANumber(t *testing.T) {
 		desk := &desk{}
 		desk.report = func(mt sms.MT, _ string, outcomes []sms.Outcome) error {
 			if outcomes[0].Err != nil {
-				d.Want(mt.Ref, mt.To, sms.Retry)
+				d.Want(sms.Want{Ref: mt.Ref, To: mt.To, Priority: sms.Retry})
 			}
 			return nil
 		}
@@ -149,7 +149,7 @@ func TestDispatcherKeepsOrderToANumber(t *testing.T) {
 			return nil
 		}}
 		d = sms.NewDispatcher([]sms.Gateway{gate}, desk, sms.Dispatch{})
-		d.Want(ref(1), number(1), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Fresh})
 		defer start(t, d)()
 		pass(time.Second)
 		if got := nums(desk.reported()); !slices.Equal(got, []int{1, 1}) {
@@ -164,7 +164,7 @@ func TestDispatcherKeepsOrderToANumber(t *testing.T) {
 		}}
 		d := sms.NewDispatcher([]sms.Gateway{gate}, desk, sms.Dispatch{})
 		for i := range 4 {
-			d.Want(ref(i), number(7), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(7), Priority: sms.Fresh})
 		}
 		defer start(t, d)()
 		pass(2 * time.Second) // 0 was throttled, 1 has the turn in a paused lane
@@ -190,7 +190,7 @@ func TestDispatcherFailsOver(t *testing.T) {
 				tried[mt.Ref] = append(tried[mt.Ref], gateway)
 				names := slices.Clone(tried[mt.Ref])
 				desk.mu.Unlock()
-				d.Want(mt.Ref, mt.To, sms.Fresh, names...)
+				d.Want(sms.Want{Ref: mt.Ref, To: mt.To, Priority: sms.Fresh, Tried: names})
 			}
 			return nil
 		}
@@ -208,7 +208,7 @@ func TestDispatcherFailsOver(t *testing.T) {
 		}
 		d, desk := setup(a, b)
 		for i := range 3 {
-			d.Want(ref(i), number(i), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
 		}
 		defer start(t, d)()
 		pass(time.Second)
@@ -223,7 +223,7 @@ func TestDispatcherFailsOver(t *testing.T) {
 		d, _ := setup(a, b)
 		defer start(t, d)()
 		for i := range 5 {
-			d.Want(ref(i), number(i), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
 		}
 		synctest.Wait()
 		if len(a.submits()) != 1 || len(b.submits()) != 5 {
@@ -231,7 +231,7 @@ func TestDispatcherFailsOver(t *testing.T) {
 		}
 		a.mend()
 		pass(time.Second)
-		d.Want(ref(9), number(9), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(9), To: number(9), Priority: sms.Fresh})
 		synctest.Wait()
 		if got := nums(a.submits()); !slices.Equal(got[1:], []int{9}) {
 			t.Errorf("a took %v after its pause", got[1:])
@@ -241,7 +241,7 @@ func TestDispatcherFailsOver(t *testing.T) {
 	bubble(t, "when all were tried each may take it again", func(t *testing.T) {
 		a, b := &carrier{name: "a"}, &carrier{name: "b"}
 		d, desk := setup(a, b)
-		d.Want(ref(1), number(1), sms.Retry, "a", "b", "gone")
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Retry, Tried: []string{"a", "b", "gone"}})
 		defer start(t, d)()
 		if got := desk.claimed(); len(got) != 1 || got[0].gateway != "a" {
 			t.Errorf("claims: %v", got)
@@ -252,7 +252,7 @@ func TestDispatcherFailsOver(t *testing.T) {
 		a, b := &carrier{name: "a"}, &carrier{name: "b"}
 		a.answer = refuse(errors.New("anything"))
 		d, desk := setup(a, b)
-		d.Want(ref(1), number(1), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Fresh})
 		defer start(t, d)()
 		pass(time.Minute)
 		if len(desk.claimed()) != 1 || len(b.submits()) != 0 {
@@ -268,7 +268,7 @@ func TestDispatcherEnds(t *testing.T) {
 		gate.run = func(ctx context.Context) error { <-ctx.Done(); unlinked = time.Now(); return nil }
 		d := sms.NewDispatcher([]sms.Gateway{gate}, desk, sms.Dispatch{})
 		for i := range 5 {
-			d.Want(ref(i), number(i), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
 		}
 		stop := start(t, d)
 		begun := time.Now()
@@ -286,7 +286,7 @@ func TestDispatcherEnds(t *testing.T) {
 	bubble(t, "what takes longer than the grace is cut off and reported as unknown", func(t *testing.T) {
 		desk, gate := &desk{}, &carrier{name: "a", takes: time.Hour}
 		d := sms.NewDispatcher([]sms.Gateway{gate}, desk, sms.Dispatch{Grace: 3 * time.Second})
-		d.Want(ref(1), number(1), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Fresh})
 		stop := start(t, d)
 		begun := time.Now()
 		if err := stop(); err != nil || time.Since(begun) != 3*time.Second {
@@ -301,7 +301,7 @@ func TestDispatcherEnds(t *testing.T) {
 		disk := errors.New("disk")
 		desk := &desk{report: func(sms.MT, string, []sms.Outcome) error { return disk }}
 		d := sms.NewDispatcher([]sms.Gateway{&carrier{name: "a"}}, desk, sms.Dispatch{Grace: time.Second})
-		d.Want(ref(1), number(1), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Fresh})
 		stop := start(t, d)
 		if err := stop(); !errors.Is(err, disk) || !strings.Contains(err.Error(), "gateway a") {
 			t.Errorf("got %v", err)
@@ -336,7 +336,7 @@ func TestDispatcherMakesUpForMissingOutcomes(t *testing.T) {
 		}}
 		gate := silent{&carrier{name: "a"}}
 		d := sms.NewDispatcher([]sms.Gateway{gate}, desk, sms.Dispatch{})
-		d.Want(ref(1), number(1), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Fresh})
 		defer start(t, d)()
 		got := desk.reported()[0].outcomes
 		if len(got) != 2 || got[0].Segment != 2 || got[0].Err != nil || got[1].Segment != 3 || sms.ClassOf(got[1].Err) != sms.Unknown {

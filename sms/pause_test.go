@@ -22,7 +22,7 @@ func TestDispatcherPauses(t *testing.T) {
 		for len(gate.submits()) < n {
 			// One at a time is wanted: what counts is when the gateway is tried again.
 			i := len(gate.submits())
-			d.Want(ref(i), number(i), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
 			synctest.Wait()
 			for len(gate.submits()) == i {
 				pass(50 * time.Millisecond)
@@ -59,7 +59,7 @@ func TestDispatcherPauses(t *testing.T) {
 		gate := &carrier{name: "a", can: sms.Abilities{Window: 8}, takes: 100 * ms, answer: func(sms.MT) error { return sms.Fail(sms.Throttled, "", "") }}
 		d := sms.NewDispatcher([]sms.Gateway{gate}, &desk{}, sms.Dispatch{})
 		for i := range 30 {
-			d.Want(ref(i), number(i), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
 		}
 		defer start(t, d)()
 		pass(200 * ms)
@@ -80,7 +80,7 @@ func TestDispatcherPauses(t *testing.T) {
 			return nil
 		}
 		for i := range 5000 {
-			d.Want(ref(i), number(i), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
 		}
 		defer start(t, d)()
 		pass(s) // the pause
@@ -103,7 +103,7 @@ func TestDispatcherPauses(t *testing.T) {
 		gate.answer = func(sms.MT) error { return sms.Fail(sms.NotSent, "", "refused") }
 		d := sms.NewDispatcher([]sms.Gateway{gate}, &desk{}, sms.Dispatch{})
 		for i := range 100 {
-			d.Want(ref(i), number(i), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
 		}
 		defer start(t, d)()
 		pass(20 * s)
@@ -134,7 +134,7 @@ func TestDispatcherPauses(t *testing.T) {
 		}}
 		d := sms.NewDispatcher([]sms.Gateway{gate}, desk, sms.Dispatch{})
 		for i := range 6 {
-			d.Want(ref(i), number(i), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
 		}
 		defer start(t, d)()
 		if got := len(desk.reported()); got != 6 {
@@ -153,7 +153,7 @@ func TestDispatcherPauses(t *testing.T) {
 			heard = append(heard, fmt.Sprint(gateway, ": ", err))
 		}})
 		for i := range 20 {
-			d.Want(ref(i), number(i), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
 		}
 		defer start(t, d)()
 		pass(12 * s) // 4 at once, then one after 10 s
@@ -181,7 +181,7 @@ func TestDispatcherWhenTheStoreFails(t *testing.T) {
 		gate := &carrier{name: "a", can: sms.Abilities{Window: 2}}
 		d := sms.NewDispatcher([]sms.Gateway{gate}, desk, sms.Dispatch{})
 		for i := range 6 {
-			d.Want(ref(i), number(i/3), sms.Fresh)
+			d.Want(sms.Want{Ref: ref(i), To: number(i / 3), Priority: sms.Fresh})
 		}
 		defer start(t, d)()
 		pass(time.Minute)
@@ -203,13 +203,13 @@ func TestDispatcherWhenTheStoreFails(t *testing.T) {
 		desk.claim = func(r sms.Ref, _ string) (bool, error) {
 			if first {
 				first = false
-				d.Want(r, number(1), sms.Retry)
+				d.Want(sms.Want{Ref: r, To: number(1), Priority: sms.Retry})
 				return false, errors.New("disk")
 			}
 			return true, nil
 		}
 		d = sms.NewDispatcher([]sms.Gateway{&carrier{name: "a"}}, desk, sms.Dispatch{})
-		d.Want(ref(1), number(1), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Fresh})
 		defer start(t, d)()
 		pass(time.Minute)
 		if got := len(desk.claimed()); got != 2 || d.Waiting() != 0 {
@@ -227,8 +227,8 @@ func TestDispatcherWhenTheStoreFails(t *testing.T) {
 		}}
 		gate := &carrier{name: "a"}
 		d := sms.NewDispatcher([]sms.Gateway{gate}, desk, sms.Dispatch{})
-		d.Want(ref(1), number(1), sms.Fresh)
-		d.Want(ref(2), number(1), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(1), To: number(1), Priority: sms.Fresh})
+		d.Want(sms.Want{Ref: ref(2), To: number(1), Priority: sms.Fresh})
 		defer start(t, d)()
 		if len(gate.submits()) != 1 {
 			t.Errorf("%d submits before the first was recorded, want 1", len(gate.submits()))

@@ -24,7 +24,7 @@ func TestDispatcherIsCheap(t *testing.T) {
 	d := sms.NewDispatcher([]sms.Gateway{&carrier{name: "a"}}, &desk{}, sms.Dispatch{})
 	before := heap()
 	for i := range n {
-		d.Want(refs[i], to[i], sms.Fresh)
+		d.Want(sms.Want{Ref: refs[i], To: to[i], Priority: sms.Fresh})
 	}
 	used := heap() - before
 	if d.Waiting() != n {
@@ -104,7 +104,7 @@ func weather(t *testing.T, rt *rapid.T, seed uint64, messages, peers, window int
 		ended[mt.Ref] = !again
 		mu.Unlock()
 		if again {
-			d.Want(mt.Ref, mt.To, sms.Retry, gateway)
+			d.Want(sms.Want{Ref: mt.Ref, To: mt.To, Priority: sms.Retry, Tried: []string{gateway}})
 		}
 		return nil
 	}
@@ -116,10 +116,10 @@ func weather(t *testing.T, rt *rapid.T, seed uint64, messages, peers, window int
 	d = sms.NewDispatcher(gateways, desk, sms.Dispatch{})
 	stop := start(t, d)
 	for i := range messages {
-		d.Want(ref(i), to(ref(i)), sms.Fresh)
+		d.Want(sms.Want{Ref: ref(i), To: to(ref(i)), Priority: sms.Fresh})
 		if roll(4) == 0 {
 			pass(10 * time.Millisecond)
-			d.Want(ref(i/2), to(ref(i/2)), sms.Retry) // a hint too many
+			d.Want(sms.Want{Ref: ref(i / 2), To: to(ref(i / 2)), Priority: sms.Retry}) // a hint too many
 		}
 	}
 	pass(24 * time.Hour)
@@ -142,7 +142,7 @@ func BenchmarkDispatcherWantDrop(b *testing.B) {
 	d := sms.NewDispatcher([]sms.Gateway{&carrier{name: "a"}}, &desk{}, sms.Dispatch{})
 	i := 0
 	for b.Loop() {
-		d.Want(ref(i), "4915112345678", sms.Fresh)
+		d.Want(sms.Want{Ref: ref(i), To: "4915112345678", Priority: sms.Fresh})
 		d.Drop(ref(i - 1000))
 		i++
 	}

@@ -67,7 +67,7 @@ func (d *desk) Report(_ context.Context, mt sms.MT, gateway string, outcomes []s
 	tried := m.tried
 	d.mu.Unlock()
 	if again {
-		d.dispatcher.Want(mt.Ref, mt.To, sms.Retry, tried...)
+		d.dispatcher.Want(sms.Want{Ref: mt.Ref, To: mt.To, Priority: sms.Retry, Tried: tried})
 		return nil
 	}
 	d.ended <- mt.Ref
@@ -111,7 +111,7 @@ func TestDispatchThroughBadNetworks(t *testing.T) {
 		desk.mu.Lock()
 		desk.messages[m.Ref] = &message{mt: m, taken: map[string]bool{}}
 		desk.mu.Unlock()
-		desk.dispatcher.Want(m.Ref, m.To, sms.Fresh)
+		desk.dispatcher.Want(sms.Want{Ref: m.Ref, To: m.To, Priority: sms.Fresh})
 	}
 	limit, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
@@ -191,7 +191,7 @@ func TestNetworkDown(t *testing.T) {
 		desk.mu.Lock()
 		desk.messages[m.Ref] = &message{mt: m, taken: map[string]bool{}}
 		desk.mu.Unlock()
-		desk.dispatcher.Want(m.Ref, m.To, sms.Fresh)
+		desk.dispatcher.Want(sms.Want{Ref: m.Ref, To: m.To, Priority: sms.Fresh})
 	}
 	short, stop := context.WithTimeout(t.Context(), time.Second)
 	defer stop()
