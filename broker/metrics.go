@@ -2,6 +2,7 @@ package broker
 
 import (
 	"net/http"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -15,10 +16,11 @@ import (
 // metrics reads the counters of the broker's parts when it is asked for them; nothing is counted twice and nothing on the way of a message
 // knows Prometheus.
 type metrics struct {
-	engine   *delivery.Stats
-	hooks    *hooks.Stats
-	gateways []*meter
-	panics   func() uint64
+	engine    *delivery.Stats
+	hooks     *hooks.Stats
+	gateways  []*meter
+	panics    func() uint64
+	callbacks atomic.Uint64 // refused
 }
 
 var _ prometheus.Collector = (*metrics)(nil)
@@ -59,6 +61,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for i, reason := range hooks.Refusals {
 		out.counter(descRefused, m.hooks.Refused[i].Load(), reason)
 	}
+	out.counter(descRefused, m.callbacks.Load(), RefusedCallback)
 	out.counter(descPanics, m.panics())
 }
 
