@@ -10,11 +10,12 @@ import (
 
 // instant is a gateway and a desk that take no time.
 type instant struct {
+	name string
 	left atomic.Int64
 	done chan struct{}
 }
 
-func (*instant) Name() string             { return "instant" }
+func (i *instant) Name() string           { return i.name }
 func (*instant) Abilities() sms.Abilities { return sms.Abilities{Window: 10} }
 
 func (*instant) Run(ctx context.Context, _ sms.Sink) error {
@@ -39,7 +40,7 @@ func (i *instant) Report(context.Context, sms.MT, string, []sms.Outcome) error {
 
 // BenchmarkDispatcher is the dispatcher's own part of a message, from Want to Report.
 func BenchmarkDispatcher(b *testing.B) {
-	i := &instant{done: make(chan struct{})}
+	i := &instant{name: "instant", done: make(chan struct{})}
 	i.left.Store(int64(b.N))
 	d := sms.NewDispatcher([]sms.Gateway{i}, i, sms.Dispatch{})
 	ctx, cancel := context.WithCancel(b.Context())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -55,11 +56,12 @@ func NewDispatcher(gateways []Gateway, desk Desk, config Dispatch) *Dispatcher {
 	if config.OnAlarm == nil {
 		config.OnAlarm = func(string, error) {}
 	}
-	d := &Dispatcher{desk: desk, config: config, backlog: newBacklog()}
+	d := &Dispatcher{desk: desk, config: config}
 	for i, g := range gateways {
 		d.lanes = append(d.lanes, newLane(g, i))
 	}
 	d.routes = newRouting(d.names(), config.Routes)
+	d.backlog = newBacklog(len(gateways), d.routes.paths)
 	return d
 }
 
@@ -75,40 +77,31 @@ type Want struct {
 // Want says that a message is to be sent. It never blocks, and once is enough until the message is claimed: a later call only changes
 // the priority and the gateways. What no route takes waits until it is dropped.
 func (d *Dispatcher) Want(w Want) {
-	path := d.routes.to(w.To)
-	for _, l := range d.lanes {
-		if l.name == w.Only {
-			path = l.index
-		}
+	h := home{prio: w.Priority, path: d.routes.to(w.To), tried: d.mask(w.Tried)}
+	if l := d.lane(w.Only); l != nil {
+		h.path = l.index
 	}
-	mask := d.mask(w.Tried)
 	d.mu.Lock()
-	d.backlog.add(w.Ref, w.To, w.Priority, path, mask)
-	d.mu.Unlock()
-	d.wakeAll()
+	defer d.release()
+	d.backlog.add(w.Ref, w.To, h)
 }
 
 // Gateways returns the names of the gateways that may take what goes to a number, in the order in which they are tried; none when no route takes it.
 func (d *Dispatcher) Gateways(to contacts.Number) (names []string) {
-	i := d.routes.to(to)
-	if i == nowhere {
-		return nil
-	}
-	for _, g := range d.routes.paths[i].use {
+	for _, g := range d.routes.paths[d.routes.to(to)].use {
 		names = append(names, d.lanes[g].name)
 	}
 	return names
 }
 
 // Routed reports whether a route takes what goes to a number.
-func (d *Dispatcher) Routed(to contacts.Number) bool { return d.routes.to(to) != nowhere }
+func (d *Dispatcher) Routed(to contacts.Number) bool { return d.routes.to(to) != d.routes.nowhere }
 
 // Drop says that a message is no longer to be sent. One that is being claimed is not stopped by it.
 func (d *Dispatcher) Drop(ref Ref) {
 	d.mu.Lock()
+	defer d.release()
 	d.backlog.drop(ref)
-	d.mu.Unlock()
-	d.wakeAll()
 }
 
 // Waiting returns how many messages are wanted and not yet claimed.
@@ -188,8 +181,12 @@ func (d *Dispatcher) drive(taking, submitting context.Context, l *lane) error {
 // next takes what the gateway can have now, and says after how many pauses, or tells how long to wait; 0: until woken.
 func (d *Dispatcher) next(l *lane, now time.Time) (w *wanted, taken int, wait time.Duration) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if l.full() {
+	defer func() {
+		d.backlog.news &^= 1 << l.index // it asks again, waits for a time, or is woken by what holds it up
+		d.release()
+	}()
+	d.repath(now)
+	if l.held || l.full() {
 		return nil, 0, 0
 	}
 	if ready := later(l.until, d.hold); now.Before(ready) {
@@ -199,7 +196,7 @@ func (d *Dispatcher) next(l *lane, now time.Time) (w *wanted, taken int, wait ti
 	if wait > 0 {
 		return nil, 0, wait
 	}
-	w = d.backlog.take(func(path int, tried uint64) bool { return d.choice(path, tried, now) == l })
+	w = d.backlog.take(l.index)
 	if w == nil {
 		token.CancelAt(now)
 		return nil, 0, 0
@@ -208,21 +205,18 @@ func (d *Dispatcher) next(l *lane, now time.Time) (w *wanted, taken int, wait ti
 	return w, l.pauses, 0
 }
 
-// choice is the routing: the first gateway that was not tried and is not paused; nil: there is none now.
-func (d *Dispatcher) choice(path int, tried uint64, now time.Time) *lane {
-	if path == nowhere {
-		return nil
-	}
-	p := d.routes.paths[path]
-	if tried&p.all == p.all {
-		tried = 0
-	}
-	for _, i := range p.use {
-		if l := d.lanes[i]; tried&(1<<i) == 0 && !l.paused(now) {
-			return l
+// repath tells the backlog which gateways are paused now. That of a pause's end needs no other caller than the paused gateway itself.
+func (d *Dispatcher) repath(now time.Time) {
+	var held, paused uint64
+	for _, l := range d.lanes {
+		if l.held {
+			held |= 1 << l.index
+		}
+		if l.paused(now) {
+			paused |= 1 << l.index
 		}
 	}
-	return nil
+	d.backlog.pause(held, paused)
 }
 
 // attempt claims, submits and reports one message.
@@ -250,14 +244,13 @@ func (d *Dispatcher) attempt(submitting context.Context, l *lane, w *wanted, tak
 func (d *Dispatcher) putBack(l *lane, w *wanted) {
 	now := time.Now()
 	d.mu.Lock()
-	l.under--
+	defer d.release()
+	d.left(l)
 	d.backlog.putBack(w)
 	if !now.Before(d.hold) { // of those that fail together only the first counts
 		d.holding = min(max(2*d.holding, firstHold), mostHold)
 		d.hold = now.Add(d.holding)
 	}
-	d.mu.Unlock()
-	d.wakeAll()
 }
 
 // claimed notes that the store works, and charges the segments of a claim to the rate.
@@ -274,9 +267,10 @@ func (d *Dispatcher) judge(l *lane, mt MT, taken int, outcomes []Outcome) (alarm
 		return false, nil // its own time ran out; that says nothing about the gateway
 	}
 	d.mu.Lock()
+	defer d.release()
 	alarm, cause = l.judge(now, taken, outcomes)
-	d.mu.Unlock()
-	d.wakeAll()
+	d.repath(now)
+	d.backlog.news |= 1 << l.index // it may have places again, or has a pause to wait for
 	return alarm, cause
 }
 
@@ -299,30 +293,43 @@ func (d *Dispatcher) report(submitting context.Context, l *lane, mt MT, outcomes
 // done ends an attempt.
 func (d *Dispatcher) done(l *lane, w *wanted) {
 	d.mu.Lock()
-	l.under--
+	defer d.release()
+	d.left(l)
 	d.backlog.free(w.to)
-	d.mu.Unlock()
-	d.wakeAll()
+}
+
+// left notes that a place in the window of a gateway became free.
+func (d *Dispatcher) left(l *lane) {
+	l.under--
+	d.backlog.news |= 1 << l.index
 }
 
 // mask returns the bit set of gateways by their names. Others are none of ours, for instance removed from the configuration.
 func (d *Dispatcher) mask(names []string) (m uint64) {
 	for _, name := range names {
-		for _, l := range d.lanes {
-			if l.name == name {
-				m |= 1 << l.index
-			}
+		if l := d.lane(name); l != nil {
+			m |= 1 << l.index
 		}
 	}
 	return m
 }
 
-func (d *Dispatcher) wakeAll() {
+func (d *Dispatcher) lane(name string) *lane {
 	for _, l := range d.lanes {
-		select {
-		case l.wake <- struct{}{}:
-		default:
+		if l.name == name {
+			return l
 		}
+	}
+	return nil
+}
+
+// release unlocks, and wakes the gateways that have something new to take.
+func (d *Dispatcher) release() {
+	news := d.backlog.news
+	d.backlog.news = 0
+	d.mu.Unlock()
+	for ; news != 0; news &= news - 1 {
+		d.lanes[bits.TrailingZeros64(news)].signal()
 	}
 }
 

@@ -12,6 +12,7 @@ type lane struct {
 	name    string
 	index   int
 	wake    chan struct{}
+	held    bool // paused by an operator
 
 	window int
 	rate   float64
@@ -24,6 +25,7 @@ type lane struct {
 
 	pause   time.Duration // how long the latest was; 0: the gateway has answered since
 	cause   Class         // of that pause
+	err     error         // that caused it
 	until   time.Time     // its end
 	pauses  int           // so far; what was taken before the latest says nothing new
 	alarmed bool          // an operator was told, and not yet that it works again
@@ -54,13 +56,24 @@ func newLane(g Gateway, index int) *lane {
 
 func (l *lane) paused(now time.Time) bool { return now.Before(l.until) }
 
-// full reports whether the window has no place left.
-func (l *lane) full() bool {
+// places is how many MTs may be under way now.
+func (l *lane) places() int {
 	if l.probing {
-		return l.under > 0
+		return 1
 	}
-	return l.under >= max(1, int(l.share*float64(l.window)))
+	return max(1, int(l.share*float64(l.window)))
 }
+
+// signal makes the lane look again for something to take.
+func (l *lane) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// full reports whether the window has no place left.
+func (l *lane) full() bool { return l.under >= l.places() }
 
 // token takes a token of the rate, or tells when there will be one.
 func (l *lane) token(now time.Time) (r *rate.Reservation, wait time.Duration) {
@@ -85,7 +98,7 @@ func (l *lane) judge(now time.Time, taken int, outcomes []Outcome) (alarm bool, 
 	news := taken == l.pauses
 	if class != 0 {
 		if news {
-			l.stop(now, class)
+			l.stop(now, class, cause)
 		}
 		l.until = later(l.until, now.Add(after(cause)))
 		l.crept = later(l.crept, l.until)
@@ -97,20 +110,20 @@ func (l *lane) judge(now time.Time, taken int, outcomes []Outcome) (alarm bool, 
 		return false, nil
 	}
 	alarm, l.alarmed = l.alarmed, false
-	l.pause, l.probing = 0, false
+	l.pause, l.cause, l.err, l.probing = 0, 0, nil, false
 	l.creepBack(now)
 	return alarm, nil
 }
 
 // stop pauses the lane.
-func (l *lane) stop(now time.Time, class Class) {
+func (l *lane) stop(now time.Time, class Class, cause error) {
 	b := backoff[class]
 	if l.cause != class || l.pause == 0 {
 		l.pause = b.first
 	} else {
 		l.pause = min(2*l.pause, b.most)
 	}
-	l.cause = class
+	l.cause, l.err = class, cause
 	l.until = now.Add(l.pause)
 	l.pauses++
 	if class != Throttled {

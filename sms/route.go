@@ -14,10 +14,11 @@ type Route struct {
 	Use    []string // names of gateways
 }
 
-// routing is the routes of a Dispatcher as it follows them. The first paths are those to one gateway only, by its index; prefixes with the same gateways
-// share one.
+// routing is the routes of a Dispatcher as it follows them. The first paths are those to one gateway only, by its index; then comes the one to none, of
+// numbers that no route matches; prefixes with the same gateways share one.
 type routing struct {
 	paths    []path
+	nowhere  int
 	byPrefix map[string]int
 }
 
@@ -27,16 +28,31 @@ type path struct {
 	all uint64 // bit set of them
 }
 
-// nowhere is the path of numbers that no route matches.
-const nowhere = -1
+// none is no gateway.
+const none = -1
+
+// choose returns the gateway that takes what was tried in vain at some: the first of the others that is not paused. Those that an operator holds may take
+// nothing, and when only they were not tried, each of the rest may again; for one that pauses by itself it is worth to wait.
+func (p path) choose(tried, held, paused uint64) int {
+	if p.all&^(tried|held) == 0 {
+		tried = 0
+	}
+	for _, i := range p.use {
+		if (tried|held|paused)&(1<<i) == 0 {
+			return i
+		}
+	}
+	return none
+}
 
 func newRouting(names []string, routes []Route) *routing {
-	r := &routing{byPrefix: map[string]int{}}
+	r := &routing{byPrefix: map[string]int{}, nowhere: len(names)}
 	var all []int
 	for i := range names {
 		all = append(all, i)
 		r.paths = append(r.paths, newPath([]int{i}))
 	}
+	r.paths = append(r.paths, path{})
 	if len(routes) == 0 {
 		r.add("*", all)
 	}
@@ -73,7 +89,7 @@ func (r *routing) add(prefix string, use []int) {
 func (r *routing) to(n contacts.Number) int {
 	prefix, ok := LongestPrefix(n, func(prefix string) bool { _, ok := r.byPrefix[prefix]; return ok })
 	if !ok {
-		return nowhere
+		return r.nowhere
 	}
 	return r.byPrefix[prefix]
 }

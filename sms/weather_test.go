@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -51,7 +52,7 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// TestDispatcherAnyWeather lets gateways and the store fail at random and checks what must hold whatever happens.
+// TestDispatcherAnyWeather lets gateways and the store fail, and an operator pause, at random, and checks what must hold whatever happens.
 func TestDispatcherAnyWeather(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
@@ -104,7 +105,11 @@ func weather(t *testing.T, rt *rapid.T, seed uint64, messages, peers, window int
 		ended[mt.Ref] = !again
 		mu.Unlock()
 		if again {
-			d.Want(sms.Want{Ref: mt.Ref, To: mt.To, Priority: sms.Retry, Tried: []string{gateway}})
+			w := sms.Want{Ref: mt.Ref, To: mt.To, Priority: sms.Retry, Tried: []string{gateway}}
+			if roll(3) == 0 {
+				w.Only = gateway
+			}
+			d.Want(w)
 		}
 		return nil
 	}
@@ -113,7 +118,8 @@ func weather(t *testing.T, rt *rapid.T, seed uint64, messages, peers, window int
 		gateways = append(gateways, &carrier{name: name, can: sms.Abilities{Window: window, Rate: 100}, takes: 30 * time.Millisecond,
 			answer: func(sms.MT) error { return errorsOf[roll(len(errorsOf))] }})
 	}
-	d = sms.NewDispatcher(gateways, desk, sms.Dispatch{})
+	names := []string{"a", "b", "c"}
+	d = sms.NewDispatcher(gateways, desk, sms.Dispatch{Routes: []sms.Route{{"*", names}, {string(number(1)), []string{"c", "a"}}, {string(number(2)), []string{"b"}}}})
 	stop := start(t, d)
 	for i := range messages {
 		d.Want(sms.Want{Ref: ref(i), To: to(ref(i)), Priority: sms.Fresh})
@@ -122,7 +128,21 @@ func weather(t *testing.T, rt *rapid.T, seed uint64, messages, peers, window int
 			d.Want(sms.Want{Ref: ref(i / 2), To: to(ref(i / 2)), Priority: sms.Retry}) // a hint too many
 		}
 	}
+	for range roll(20) {
+		if err := []func(string) error{d.Pause, d.Resume}[roll(2)](names[roll(3)]); err != nil {
+			rt.Fatal(err)
+		}
+		pass(time.Duration(roll(1000)) * time.Millisecond)
+	}
+	for _, name := range names {
+		if err := d.Resume(name); err != nil {
+			rt.Fatal(err)
+		}
+	}
 	pass(24 * time.Hour)
+	if got := d.Status(); d.Waiting() != 0 || slices.ContainsFunc(got, func(s sms.Status) bool { return s.Waiting != 0 || s.Under != 0 }) {
+		rt.Errorf("%d wait at the end: %+v", d.Waiting(), got)
+	}
 	if err := stop(); err != nil {
 		rt.Errorf("Run: %v", err)
 	}
