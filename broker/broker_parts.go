@@ -9,8 +9,6 @@ import (
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/sms"
-	"github.com/seed-7a41469f/godwit/sms/console"
-	"github.com/seed-7a41469f/godwit/sms/smstest"
 	"github.com/seed-7a41469f/godwit/store/badger"
 )
 
@@ -33,19 +31,6 @@ func openStore(dir string, diskFree config.Size, log zerolog.Logger) (store, err
 		free = 0
 	}
 	return badger.Open(dir, badger.Options{Log: log.With().Str("part", "store").Logger(), DiskFree: free})
-}
-
-// gatewaysOf makes the gateways of a configuration that passed Check.
-func gatewaysOf(cfg config.SMS, opt Options) (gateways []sms.Gateway) {
-	for _, g := range cfg.Gateways {
-		switch g.Kind {
-		case config.KindConsole:
-			gateways = append(gateways, console.New(console.Config{Name: g.Name, Out: opt.SMS, JSON: opt.JSON}))
-		case config.KindTest:
-			gateways = append(gateways, smstest.NewGateway(g.Name, g.URL))
-		}
-	}
-	return gateways
 }
 
 // engineConfig translates: in the file a duration of 0 is zero, in delivery.Config it is the default.
