@@ -155,21 +155,6 @@ func (r *running) run(ctx context.Context, d *doors) error {
 	return nil
 }
 
-// logGateways tells of each gateway, and of the URLs under which its carrier calls us. A secret is part of neither.
-func (r *running) logGateways() {
-	for _, m := range r.gateways {
-		told := r.opt.Log.Info().Str("gateway", m.Name()).Str("kind", m.kind)
-		dlr, mo := m.callbacks(r.engine)
-		if dlr != nil {
-			told = told.Str("dlr", callbackURL(r.cfg, m.Name())+"/dlr")
-		}
-		if mo != nil {
-			told = told.Str("mo", callbackURL(r.cfg, m.Name())+"/mo")
-		}
-		told.Msg("SMS gateway")
-	}
-}
-
 // serveUntil answers HTTP until ctx is done or a part fails.
 func (r *running) serveUntil(ctx context.Context, d *doors) error {
 	parts, ctx := errgroup.WithContext(ctx)
@@ -184,7 +169,6 @@ func (r *running) serveUntil(ctx context.Context, d *doors) error {
 			return errors.New("the engine ended by itself")
 		}
 	})
-	r.logGateways()
 	r.where = d.addresses()
 	r.opt.Log.Info().Str("mqtt", r.where.MQTT).Str("http", r.where.HTTP).Str("admin", r.where.Admin).Str("auth", r.cfg.Auth.Mode).Msg("ready")
 	close(r.ready)

@@ -52,6 +52,18 @@ func newCallbacks(stopping <-chan struct{}, gateways []*meter, sink sms.Sink, re
 	return c
 }
 
+// tell logs a gateway, and the URLs that its carrier is to call. A secret is part of neither.
+func (c *callbacks) tell(m *meter, url string) {
+	told := c.log.Info().Str("gateway", m.Name()).Str("kind", m.kind)
+	if c.dlr[m.Name()] != nil {
+		told = told.Str("dlr", url+"/dlr")
+	}
+	if c.mo[m.Name()] != nil {
+		told = told.Str("mo", url+"/mo")
+	}
+	told.Msg("SMS gateway")
+}
+
 func (c *callbacks) routes(mux *http.ServeMux) {
 	for pattern, of := range map[string]map[string]http.Handler{
 		"GET /gateway/{name}/dlr":  c.dlr,

@@ -76,6 +76,9 @@ func (d *doors) addresses() Addresses {
 func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *doors) error {
 	m := &metrics{engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, panics: r.listener.Stats().Panics.Load}
 	calls := newCallbacks(ctx.Done(), r.gateways, r.engine, &m.callbacks, r.opt.Log)
+	for _, g := range r.gateways {
+		calls.tell(g, callbackURL(r.cfg, g.Name()))
+	}
 	metrics, err := m.handler()
 	if err != nil {
 		return err
