@@ -40,7 +40,7 @@ var kinds = []Kind{
 	{Name: KindConsole},
 	{
 		Name: KindSMPP, Required: []string{"addr", "system_id"},
-		Optional: []string{"password", "bind", "system_type", "tls", "tls_ca_file", "sessions", "window", "rate", "enquire", "concat", "response_id", "receipt_id", "number"},
+		Optional: []string{"password", "bind", "system_type", "tls", "tls_ca_file", "sessions", "window", "rate", "enquire", "concat", "response_id", "receipt_id"},
 		Default: Gateway{
 			Window: 10, Bind: "transceiver", Sessions: 1, Enquire: Duration(30 * time.Second), Concat: "udh8", ResponseID: "text", ReceiptID: "text",
 		},
@@ -50,7 +50,7 @@ var kinds = []Kind{
 		Default: Gateway{Window: 10},
 	},
 	{
-		Name: KindTwilio, Required: []string{"account", "token"}, Optional: []string{"url", "number", "window", "rate"},
+		Name: KindTwilio, Required: []string{"account", "token"}, Optional: []string{"url", "window", "rate"},
 		Default: Gateway{URL: "https://api.twilio.com", Window: 10},
 	},
 	{
