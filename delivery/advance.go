@@ -16,6 +16,15 @@ type Effects struct {
 	Want   bool    // an SMS is wanted
 	Failed string  // the gateway whose attempt came to nothing; the next one may go at once
 	Enters bool    // the state is a new one
+	Spent  int     // segments whose price is spent: the carrier has them, or may have
+	Back   Back    // what was booked for the attempt and is given back
+}
+
+// Back is what an attempt gives back of what its claim had booked.
+type Back struct {
+	Segments int       // whose price is
+	SMS      bool      // the message does not count as an SMS of its sender, recipient and prefix any more
+	At       time.Time // when it was booked
 }
 
 // advance is a message on its way to its next state. The message that it started from is left as it was.
@@ -157,29 +166,53 @@ func (m *Message) Expire(now time.Time) (*Message, Effects) {
 	return a.done()
 }
 
+// Facts are what the policy is asked with beside the message: docs/decision.md, "May it be an SMS?".
+type Facts struct {
+	Registered bool   // the recipient
+	Denied     bool   // the recipient's prefix
+	OptedOut   bool   // the recipient
+	Over       Reason // the limit that is known to be used up; empty: none is
+}
+
 // Fallback asks the policy: the SMS is due. The next state is nil when there is none and the SMS is merely wanted.
-func (m *Message) Fallback(registered bool, now time.Time, r Rules) (*Message, Effects) {
-	reason := forbids(m, r)
-	switch {
-	case !m.undecided():
+func (m *Message) Fallback(f Facts, now time.Time, r Rules) (*Message, Effects) {
+	if !m.undecided() {
 		return nil, Effects{}
-	case reason == "":
-		return nil, Effects{Want: true}
-	case registered:
+	}
+	if reason := m.forbids(f, r); reason != "" {
+		return m.Refused(reason, f.Registered, now)
+	}
+	return nil, Effects{Want: true}
+}
+
+// Refused is a message that may not be an SMS. Of one that the carrier has in part the rest is not sent.
+func (m *Message) Refused(reason Reason, registered bool, now time.Time) (*Message, Effects) {
+	switch {
+	case m.undecided() && registered:
 		next, fx := m.Waits(reason, now)
 		if next != nil && m.Mode() == SMSOnlyMode {
 			fx.Stand = In // nothing was pushed so far
 		}
 		return next, fx
+	case m.undecided():
+		a := m.advance(now)
+		a.note("S4", EventFailed, reason, "")
+		a.settle(Failed, 0, reason)
+		return a.done()
+	case m.SMS == nil || !m.SMS.Holding || !m.SMS.Until.IsZero():
+		return nil, Effects{}
 	}
 	a := m.advance(now)
-	a.note("S4", EventFailed, reason, "")
-	a.settle(Failed, 0, reason)
+	if m.State == Delivered {
+		a.endClaim()
+	} else {
+		a.fail(reason)
+	}
 	return a.done()
 }
 
-// forbids returns what in a message itself forbids an SMS.
-func forbids(m *Message, r Rules) Reason {
+// forbids returns why the message may not be an SMS.
+func (m *Message) forbids(f Facts, r Rules) Reason {
 	if len(m.Payload) == 0 || !utf8.Valid(m.Payload) {
 		return NotText
 	}
@@ -189,8 +222,12 @@ func forbids(m *Message, r Rules) Reason {
 		return TooLong
 	case err != nil:
 		return NotText
+	case f.Denied:
+		return PrefixDenied
+	case f.OptedOut && !m.Service:
+		return OptedOut
 	}
-	return ""
+	return f.Over
 }
 
 // A Claim is one attempt through a gateway, before the gateway is called.
@@ -201,6 +238,7 @@ type Claim struct {
 	Cause    Reason
 	Until    time.Time
 	Segments int
+	Price    sms.Money  // of one segment; zero: not known
 	Pushes   []PushedTo // devices that did not answer: the pushes are withdrawn
 	Evidence string     // for the trail
 }
@@ -245,6 +283,7 @@ func (m *Message) Claim(c Claim, now time.Time) (*Message, Effects) {
 	leg.Attempts++
 	leg.Claims++
 	leg.Gateway, leg.Node, leg.From, leg.Until, leg.Holding = c.Gateway, c.Node, c.From, c.Until, true
+	leg.Price, leg.Booked = c.Price.Times(c.Segments), now
 	if leg.Cause == "" {
 		leg.Cause = c.Cause
 		for _, p := range c.Pushes {
@@ -298,6 +337,17 @@ func (m *Message) Order(o Order, now time.Time) (*Message, Effects) {
 	return a.done()
 }
 
+// assigned ends an SMS that came in once it was given to a user; nil: it was already.
+func (m *Message) assigned(now time.Time) (*Message, Effects) {
+	if m.To != Unmatched || !m.undecided() {
+		return nil, Effects{}
+	}
+	a := m.advance(now)
+	a.note("", EventOrdered, "", "assigned by the operator")
+	a.settle(Delivered, 0, "")
+	return a.done()
+}
+
 // retry opens a failed message again, under its key.
 func (m *Message) retry(now time.Time) (*Message, Effects) {
 	if m.State != Failed || !now.Before(m.Expires) || m.Root == RootMO {
@@ -319,6 +369,19 @@ func (m *Message) retry(now time.Time) (*Message, Effects) {
 	a.fx.Stand = In
 	return a.done()
 }
+
+// open returns how many segments an attempt submits.
+func (l *Leg) open() (n int) {
+	for i := range l.Segments {
+		if l.Segments[i].State == SegmentOpen {
+			n++
+		}
+	}
+	return n
+}
+
+// begun reports whether the carrier has some of the message, or may have.
+func (l *Leg) begun() bool { return l != nil && l.open() < len(l.Segments) }
 
 func (l *Leg) has(s SegmentState) bool {
 	for i := range l.Segments {

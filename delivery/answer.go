@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -14,132 +13,145 @@ import (
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
-// bind makes the pair (our number, peer) the sender's, so that an answer finds its conversation, and says so when it cannot: a pair goes over only after
-// it was quiet, for nobody may get the answer that was meant for somebody else.
-func (e *Engine) bind(ctx context.Context, m *Message) (evidence string, err error) {
-	own, err := contacts.ParseNumber(e.cfg.Originator)
-	if err != nil {
-		return EventNoWayBack + ": the originator is a name", nil
-	}
-	to, _ := m.To.Number()
-	for {
-		t, err := e.cfg.Ledger.Talk(ctx, own, to)
-		if err != nil {
-			return "", err
-		}
-		now := time.Now()
-		if t.User != "" && t.User != m.From && now.Sub(t.At) < e.cfg.ReplyQuiet {
-			return EventNoWayBack + ": the number belongs to another conversation", nil
-		}
-		err = e.cfg.Ledger.Bind(ctx, sms.Talk{Own: own, Peer: to, User: m.From, Ref: sms.Ref(m.ID), At: now, Rev: t.Rev})
-		if err == nil {
-			e.mos.sent(own, to)
-			return "", nil
-		}
-		if !errors.Is(err, sms.ErrTaken) {
-			return "", err
-		}
-	}
-}
-
-// MO takes an SMS that came in; it is durable when MO returns nil (sms.Sink). It goes into the conversation that the pair of numbers belongs to; one that
-// belongs to none is kept under our own number, for the operator.
-func (e *Engine) MO(ctx context.Context, mo sms.MO) error {
-	if !e.own(mo.To) {
-		e.stats.MOs[MOUnmatched].Add(1)
-		e.log.Warn().Str("gateway", mo.Gateway).Str("to", mo.To.Mask()).Msg("an SMS came in for a number that is not ours; it is dropped")
-		return nil
-	}
-	talk, err := e.cfg.Ledger.Talk(ctx, mo.To, mo.From)
-	if err != nil {
-		return err
-	}
-	m := &Message{From: contacts.Address(mo.From), To: contacts.Address(mo.To), Root: RootMO, Payload: []byte(mo.Text), Key: Key{Correlation: e.mos.key(mo, time.Now())}}
-	result := MOUnmatched
-	if talk.User != "" && time.Since(talk.At) < e.cfg.ReplyWindow {
-		m.To, m.Reply, result = talk.User, ID(talk.Ref).String(), MOConversation
-	}
-	_, err = e.Send(ctx, m)
-	var known *Known
-	if errors.As(err, &known) {
-		e.stats.MOs[MORepeated].Add(1)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	e.stats.MOs[result].Add(1)
-	if result == MOConversation {
-		talk.At = time.Now()
-		if err := e.cfg.Ledger.Bind(ctx, talk); err != nil && !errors.Is(err, sms.ErrTaken) {
-			e.log.Error().Err(err).Msg("a conversation's time could not be stored; its pair of numbers may go over early")
-		}
-	}
-	return nil
-}
-
-func (e *Engine) own(n contacts.Number) bool {
-	if string(n) == e.cfg.Originator {
-		return true
-	}
-	for _, o := range e.cfg.Numbers {
-		if o == n {
-			return true
-		}
-	}
-	return false
-}
-
-// recentMOs tells repeated MOs of gateways that give no ids: the same numbers and text within 10 s, forgotten when we send to that peer.
-type recentMOs struct {
-	mu   sync.Mutex
-	last map[uint64]recentMO
-}
-
-type recentMO struct {
-	text uint64
-	at   time.Time
-	key  []byte
-}
+// Unmatched is to whom SMS are addressed that came in and belong to no conversation: no user can have this address.
+const Unmatched contacts.Address = "?"
 
 const (
-	moRepeat = 10 * time.Second
-	moKept   = 4096
+	moRepeat   = 10 * time.Second // within what time the same text on the same numbers is the same SMS, when the gateway gives no ids
+	rememberMO = 30 * day         // how much longer than ReplyWindow it is known who last wrote to a peer
 )
 
-func newRecentMOs() *recentMOs { return &recentMOs{last: map[uint64]recentMO{}} }
-
-func pair(own, peer contacts.Number) uint64 {
-	return xxhash.Sum64String(string(own) + " " + string(peer))
+// MO takes an SMS that came in; it is durable when MO returns nil (sms.Sink). Where it goes: docs/decision.md, "An SMS that comes in".
+func (e *Engine) MO(ctx context.Context, mo sms.MO) error {
+	if mo.To == "" {
+		mo.To = e.soleNumber(mo.Gateway)
+	}
+	stop, err := e.optOut(ctx, mo)
+	if err != nil {
+		return err
+	}
+	for {
+		talks, err := e.cfg.Store.Talks(ctx, mo.From)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		m, talk, result := e.place(mo, talks, now)
+		if result == MORepeated {
+			e.stats.mo(mo.Gateway, result)
+			return nil
+		}
+		err = e.take(ctx, m, talk, now)
+		var known *Known
+		switch {
+		case errors.As(err, &known):
+			result = MORepeated
+		case errors.Is(err, sms.ErrTaken):
+			continue
+		case err != nil:
+			return err
+		case stop:
+			result = MOStop
+		}
+		if m.To != Unmatched && result != MORepeated {
+			e.answered.note(m.To, mo.From, now)
+		}
+		e.stats.mo(mo.Gateway, result)
+		return nil
+	}
 }
 
-func (r *recentMOs) sent(own, peer contacts.Number) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.last, pair(own, peer))
-}
-
-// key returns the key under which an MO is one message.
-func (r *recentMOs) key(mo sms.MO, now time.Time) []byte {
-	if mo.ID != "" {
-		return sum("mo", mo.Gateway, mo.ID)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p, text := pair(mo.To, mo.From), xxhash.Sum64String(mo.Gateway+"\x00"+mo.Text)
-	if old, ok := r.last[p]; ok && old.text == text && now.Sub(old.at) < moRepeat {
-		return old.key
-	}
-	if len(r.last) >= moKept {
-		for k, old := range r.last {
-			if now.Sub(old.at) >= moRepeat {
-				delete(r.last, k)
-			}
+// place decides where an SMS goes, and what its pair of numbers is afterwards.
+func (e *Engine) place(mo sms.MO, talks []sms.Talk, now time.Time) (m *Message, talk *sms.Talk, result int) {
+	t := sms.Talk{Own: mo.To, Peer: mo.From}
+	var last sms.Talk // who wrote to the peer last
+	for _, had := range talks {
+		if had.Own == mo.To {
+			t = had
+		}
+		if had.User != "" && had.At.After(last.At) {
+			last = had
 		}
 	}
-	key := sum("mo", mo.Gateway, string(mo.From), mo.Text, now.String())
-	r.last[p] = recentMO{text: text, at: now, key: key}
-	return key
+	digest := xxhash.Sum64String(mo.Gateway+"\x00"+mo.Text) | 1
+	if mo.ID == "" && t.Digest == digest && now.Sub(t.Heard) < moRepeat {
+		return nil, nil, MORepeated
+	}
+	m = &Message{From: contacts.Address(mo.From), To: Unmatched, Root: RootMO, Payload: []byte(mo.Text), Own: mo.To}
+	if mo.ID != "" {
+		m.Key.Correlation = sum("mo", mo.Gateway, mo.ID)
+		digest = 0
+	}
+	result = MOUnmatched
+	_, err := contacts.ParseNumber(string(mo.From)) // a name or a short code is nobody's peer
+	switch {
+	case !e.own(mo.To) || err != nil:
+		e.log.Warn().Str("gateway", mo.Gateway).Str("to", mo.To.Mask()).Msg("an SMS came in that can be nobody's answer: it is kept in the unmatched list")
+		return m, nil, MOUnmatched
+	case t.User != "" && now.Sub(t.At) < e.cfg.ReplyWindow:
+		m.To, m.Reply, result = t.User, ID(t.Ref).String(), MOConversation
+		t.At = now
+	case last.User != "" && now.Sub(last.At) < e.cfg.ReplyWindow+rememberMO && e.cfg.HasContact != nil && e.cfg.HasContact(last.User, mo.From):
+		m.To, result = last.User, MOContact
+	}
+	t.Heard, t.Digest = now, digest
+	return m, &t, result
+}
+
+// take accepts an SMS that came in, and what its pair of numbers is afterwards, in one commit.
+func (e *Engine) take(ctx context.Context, m *Message, talk *sms.Talk, now time.Time) error {
+	a := make(answer, 1)
+	p := e.publish(m, Publication{}, a, now)
+	p.change.Talk = talk
+	if m.To == Unmatched {
+		p.change.Limit = 0
+	}
+	if !e.lane.propose(p) {
+		return ErrStopped
+	}
+	select {
+	case err := <-a:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// optOut acts on a stop word: it is confirmed once, then nothing is sent to the number any more. Both are durable on return.
+func (e *Engine) optOut(ctx context.Context, mo sms.MO) (stop bool, err error) {
+	out := e.cfg.OptOuts
+	if out == nil || !e.own(mo.To) || !sms.IsStop(mo.Text, e.cfg.StopWords) {
+		return false, nil
+	}
+	if _, err := contacts.ParseNumber(string(mo.From)); err != nil || out.Out(mo.From) {
+		return true, nil
+	}
+	confirmation := &Message{
+		From: contacts.Address(mo.To), To: contacts.Address(mo.From), Root: RootSMS, Receipts: ReceiptsNone, Service: true,
+		Key: Key{Correlation: sum("stop", string(mo.To), string(mo.From))}, Payload: []byte(sms.StopConfirmation(mo.Text)),
+	}
+	var known *Known
+	if _, err := e.Send(ctx, confirmation); err != nil && !errors.As(err, &known) {
+		return true, err
+	}
+	return true, out.Add(ctx, sms.OptOut{Number: mo.From, Word: strings.TrimSpace(mo.Text), Gateway: mo.Gateway, At: time.Now()})
+}
+
+// own reports whether a number is one of ours.
+func (e *Engine) own(n contacts.Number) bool {
+	_, ok := e.numbers[n]
+	return ok && n != ""
+}
+
+// soleNumber is the number that an SMS came to when its gateway does not say: the gateway's, or the only one that we have.
+func (e *Engine) soleNumber(gateway string) contacts.Number {
+	if g := e.gateway(gateway); g != nil && g.Abilities().Number != "" {
+		return g.Abilities().Number
+	}
+	if len(e.cfg.Numbers) == 1 {
+		return e.cfg.Numbers[0]
+	}
+	return ""
 }
 
 // sum is a key of fixed length: 16 octets of hash.

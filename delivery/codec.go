@@ -46,6 +46,13 @@ func (m *Message) AppendBinary(b []byte) ([]byte, error) {
 	for i := range m.Trail {
 		w.step(&m.Trail[i])
 	}
+	if m.Own != "" || m.Service || m.SMS != nil && !m.SMS.Booked.IsZero() {
+		w.str(string(m.Own))
+		w.bool(m.Service)
+		if m.SMS != nil {
+			w.time(m.SMS.Booked)
+		}
+	}
 	return w.b, nil
 }
 
@@ -84,6 +91,13 @@ func (m *Message) UnmarshalBinary(b []byte) error {
 			r.step(&m.Trail[i])
 		}
 	}
+	if len(r.b) > 0 {
+		m.Own = contacts.Number(r.str())
+		m.Service = r.byte() == 1
+		if m.SMS != nil {
+			m.SMS.Booked = r.time()
+		}
+	}
 	if r.bad {
 		return ErrRecord
 	}
@@ -98,6 +112,14 @@ type writer struct {
 func (w *writer) uint(v uint64)   { w.b = binary.AppendUvarint(w.b, v) }
 func (w *writer) str(s string)    { w.uint(uint64(len(s))); w.b = append(w.b, s...) }
 func (w *writer) octets(o []byte) { w.uint(uint64(len(o))); w.b = append(w.b, o...) }
+
+func (w *writer) bool(v bool) {
+	if v {
+		w.b = append(w.b, 1)
+		return
+	}
+	w.b = append(w.b, 0)
+}
 
 // time writes microseconds since the epoch as zig-zag, shifted by one so that 0 is "none".
 func (w *writer) time(t time.Time) {

@@ -77,10 +77,11 @@ func (d *deliverer) goSMS(r *ref, registered bool, now time.Time) {
 	}
 	r.queue(r.released, false)
 	d.act(r, intent{kind: intentLook}, now, func(m *Message) (*Message, Effects) {
-		next, fx := m.Fallback(registered, now, d.rules)
+		next, fx := m.Fallback(d.e.facts(m, registered, now), now, d.rules)
 		if next == nil && fx.Want {
 			d.want(r, m)
 			d.scheduleRef(r, r.q.Expires)
+			r.m = nil // a great many may wait: whoever needs it reads it
 		}
 		return next, Effects{Tell: fx.Tell, Stand: fx.Stand}
 	})
@@ -89,8 +90,11 @@ func (d *deliverer) goSMS(r *ref, registered bool, now time.Time) {
 func (d *deliverer) want(r *ref, m *Message) {
 	r.wanted = true
 	prio := sms.Fresh // also when nothing was sent so far: the order of a sender's messages must survive an outage
-	if m.SMS != nil && m.SMS.Attempts > 0 {
+	switch {
+	case m.SMS != nil && m.SMS.Attempts > 0:
 		prio = sms.Retry
+	case d.e.answered.recently(m.From, m.To, time.Now()):
+		prio = sms.Reply
 	}
 	d.e.want(m, prio, r.tried)
 }

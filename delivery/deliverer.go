@@ -236,13 +236,10 @@ func (d *deliverer) failover(m *Message, gateway string, now time.Time) {
 	if r == nil || gateway == "" {
 		return
 	}
+	to, _ := m.To.Number()
 	r.tried = append(r.tried, gateway)
-	if len(r.tried) >= len(d.e.gateways) {
+	if len(r.tried) >= len(d.e.dispatch.Gateways(to)) {
 		r.tried = nil // all were; the next round is when the message is due
-		return
-	}
-	if m.State != Accepted { // partly submitted
-		d.want(r, m)
 		return
 	}
 	r.due = now
@@ -341,6 +338,9 @@ func (r *ref) ahead() *ref {
 
 // advanced takes a message that is now as m says.
 func (d *deliverer) advanced(m *Message, now time.Time) {
+	if m.SMS != nil {
+		d.e.unknowns.update(m)
+	}
 	r := d.open[m.ID]
 	if m.Settled() {
 		if r != nil {

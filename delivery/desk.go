@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -18,8 +19,8 @@ var (
 	_ sms.Sink = (*Engine)(nil)
 )
 
-// newTemplate returns what makes the text of an SMS of a message.
-func newTemplate(text string) (func(m *Message) string, error) {
+// newTemplate returns what makes the text of an SMS that goes out from an originator.
+func newTemplate(text string) (func(m *Message, from string) string, error) {
 	t, err := template.New("sms").Option("missingkey=error").Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("delivery: Config.Template: %w", err)
@@ -28,7 +29,10 @@ func newTemplate(text string) (func(m *Message) string, error) {
 	if err := t.Execute(&bytes.Buffer{}, fields{}); err != nil {
 		return nil, fmt.Errorf("delivery: Config.Template: %w", err)
 	}
-	return func(m *Message) string {
+	return func(m *Message, originator string) string {
+		if m.Service || originator == string(m.From) { // the phone shows who it is from
+			return string(m.Payload)
+		}
 		from := string(m.From)
 		if _, number := m.From.Number(); number {
 			from = "+" + from
@@ -41,37 +45,111 @@ func newTemplate(text string) (func(m *Message) string, error) {
 	}, nil
 }
 
-// Claim makes a durable claim on a message for one attempt through a gateway (sms.Desk).
+// Claim makes a durable claim on a message for one attempt through a gateway (sms.Desk): in one commit with what the attempt may cost, and with the
+// conversation that the pair of numbers belongs to from now on.
 func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT, bool, error) {
-	m, err := e.cfg.Store.Message(ctx, ID(ref))
-	if errors.Is(err, ErrNotFound) {
-		return sms.MT{}, false, nil
+	g := e.gateway(gateway)
+	for {
+		m, err := e.cfg.Store.Message(ctx, ID(ref))
+		if errors.Is(err, ErrNotFound) || err == nil && (g == nil || !m.Claimable(time.Now())) {
+			return sms.MT{}, false, nil
+		}
+		if err != nil {
+			return sms.MT{}, false, err
+		}
+		w := e.wanted(m.ID)
+		if !w.stands {
+			return sms.MT{}, false, nil
+		}
+		c, err := e.draw(ctx, m, g)
+		if err != nil {
+			return sms.MT{}, false, err
+		}
+		if c.forbidden != "" {
+			return sms.MT{}, false, e.refuse(ctx, m.ID, c.forbidden)
+		}
+		err = e.claim(ctx, m, c, w)
+		var over *sms.OverLimit
+		switch {
+		case err == nil && c.next == nil:
+			return sms.MT{}, false, nil
+		case err == nil:
+			return e.mt(c), true, nil
+		case errors.As(err, &over):
+			e.learnLimit(ctx, over.Key, c.counts)
+			return sms.MT{}, false, e.refuse(ctx, m.ID, limitReason(over.Key))
+		case errors.Is(err, ErrConflict), errors.Is(err, sms.ErrTaken): // somebody was faster: look again
+		default:
+			return sms.MT{}, false, err
+		}
 	}
+}
+
+// A claim is what an attempt at a message is drawn up to be.
+type claim struct {
+	gateway   sms.Gateway
+	from      originator
+	text      string
+	segments  []sms.Segment
+	price     sms.Money
+	counts    []sms.Count
+	forbidden Reason // the policy says no
+	next      *Message
+}
+
+// draw draws up an attempt: originator, text, segments and price as they are at this gateway.
+func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, error) {
+	from, err := e.originate(ctx, m, g.Abilities().Number, time.Now())
 	if err != nil {
-		return sms.MT{}, false, err
+		return nil, err
 	}
-	segments, err := sms.Split(e.rules.text(m))
-	if err != nil || !m.Claimable(time.Now()) {
-		return sms.MT{}, false, nil
+	c := &claim{gateway: g, from: from, text: e.text(m, from.name)}
+	c.segments, err = g.Abilities().Split(c.text)
+	if err != nil || len(c.segments) > e.rules.MaxSegments {
+		c.forbidden = TooLong // that it is text was asked before
+		return c, nil
 	}
-	w := e.wanted(m.ID)
-	if !w.stands {
-		return sms.MT{}, false, nil
+	if m.SMS.begun() && len(c.segments) != len(m.SMS.Segments) { // the template or the gateway was changed since
+		c.forbidden = GatewayRefused
+		return c, nil
 	}
-	evidence, err := e.bind(ctx, m)
-	if err != nil {
-		return sms.MT{}, false, err
+	to, _ := m.To.Number()
+	c.price, _ = e.cfg.Policy.Prices.Of(to)
+	return c, nil
+}
+
+// claim commits an attempt; c.next is the message then, nil when it is not claimable any more.
+func (e *Engine) claim(ctx context.Context, m *Message, c *claim, w want) error {
+	now := time.Now()
+	next, fx := m.Claim(Claim{
+		Gateway: c.gateway.Name(), From: c.from.name, Cause: w.cause, Pushes: w.pushes, Until: now.Add(e.cfg.Response), Segments: len(c.segments), Price: c.price,
+		Evidence: c.from.evidence,
+	}, now)
+	if next == nil {
+		return nil
 	}
-	next, done, err := e.advance(ctx, m.ID, func(m *Message, now time.Time) (*Message, Effects) {
-		return m.Claim(Claim{Gateway: gateway, From: e.cfg.Originator, Cause: w.cause, Pushes: w.pushes, Until: now.Add(e.cfg.Response), Segments: len(segments), Evidence: evidence}, now)
+	to, _ := m.To.Number()
+	first := m.SMS == nil || m.SMS.Booked.IsZero()
+	change := e.change(next, fx, now)
+	change.Talk = c.from.talk
+	c.counts = e.cfg.Policy.Reserve(m.From, to, next.SMS.open(), first, first && c.from.quick, now)
+	change.Counts = c.counts
+	if err := e.commit(ctx, change, fx); err != nil {
+		return err
+	}
+	c.next = next
+	return nil
+}
+
+// refuse has the policy's no stored.
+func (e *Engine) refuse(ctx context.Context, id ID, reason Reason) error {
+	_, _, err := e.advance(ctx, id, func(m *Message, now time.Time) (*Message, Effects) {
+		return m.Refused(reason, e.reachable(m.To), now)
 	})
-	if errors.Is(err, ErrNotFound) || err == nil && !done {
-		return sms.MT{}, false, nil
+	if errors.Is(err, ErrNotFound) {
+		return nil
 	}
-	if err != nil {
-		return sms.MT{}, false, err
-	}
-	return e.mt(next, segments), true, nil
+	return err
 }
 
 // A want is what the deliverer knows of a message that is to become an SMS.
@@ -109,73 +187,111 @@ func (d *deliverer) wantOf(id ID) want {
 }
 
 // mt is what is left to be submitted of a claimed message.
-func (e *Engine) mt(m *Message, segments []sms.Segment) sms.MT {
+func (e *Engine) mt(c *claim) sms.MT {
+	m := c.next
 	to, _ := m.To.Number()
-	left := make([]sms.Segment, 0, len(segments))
-	for i, s := range segments {
+	left := make([]sms.Segment, 0, len(c.segments))
+	for i, s := range c.segments {
 		if m.SMS.Segments[i].State == SegmentOpen {
 			left = append(left, s)
 		}
 	}
 	return sms.MT{
-		Ref: sms.Ref(m.ID), Attempt: m.SMS.Claims, From: m.SMS.From, To: to, Text: e.rules.text(m), Segments: left, Count: len(segments),
+		Ref: sms.Ref(m.ID), Attempt: m.SMS.Claims, From: m.SMS.From, To: to, Text: c.text, Segments: left, Count: len(c.segments),
 		Until: m.SMS.Until, Validity: min(e.cfg.Validity, time.Until(m.Expires)),
 	}
 }
 
-// Report makes durable what became of a claim (sms.Desk). Reports that came before the answer are applied at once.
+// Report makes durable what became of a claim, with the gateway's ids, under which its reports will come (sms.Desk). Reports that came before are applied at once.
 func (e *Engine) Report(ctx context.Context, mt sms.MT, gateway string, outcomes []sms.Outcome) error {
-	dlr := e.reports(gateway)
-	m, _, err := e.advance(ctx, ID(mt.Ref), func(m *Message, now time.Time) (*Message, Effects) {
-		return m.Outcome(mt.Attempt, outcomes, dlr, now, e.rules)
-	})
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	if err != nil || !dlr {
-		return err
-	}
-	return e.meet(ctx, m, gateway)
-}
-
-// reports tells whether a gateway gives DLRs.
-func (e *Engine) reports(gateway string) bool {
-	for _, g := range e.gateways {
-		if g.Name() == gateway {
-			return g.Abilities().DLR
+	g := e.gateway(gateway)
+	dlr := g != nil && g.Abilities().DLR
+	for {
+		m, err := e.cfg.Store.Message(ctx, ID(mt.Ref))
+		if errors.Is(err, ErrNotFound) {
+			return nil
 		}
-	}
-	return false
-}
-
-// meet looks for reports that came before the gateway's answer was stored. After a crash it is done again for what is still without a report.
-func (e *Engine) meet(ctx context.Context, m *Message, gateway string) error {
-	if m.SMS == nil || m.SMS.Gateway != gateway {
-		return nil
-	}
-	for i, s := range m.SMS.Segments {
-		if s.ID == "" || s.State < SegmentTaken || s.State == SegmentDelivered {
-			continue
-		}
-		early, err := e.cfg.Ledger.Meet(ctx, gateway, s.ID, sms.Submitter, meetingPoint(m.ID, i+1))
 		if err != nil {
 			return err
 		}
-		if early != nil {
-			if err := e.report(ctx, m.ID, i+1, s.ID, sms.DLRState(early[0]), string(early[1:])); err != nil {
-				return err
-			}
+		now := time.Now()
+		next, fx := m.Outcome(mt.Attempt, outcomes, dlr, now, e.rules)
+		if next == nil {
+			return nil
+		}
+		change := e.change(next, fx, now)
+		change.Counts = e.givenBack(next, fx.Back)
+		if dlr {
+			change.Meetings = next.meetings(gateway)
+		}
+		err = e.commit(ctx, change, fx)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err == nil {
+			e.spent(next, fx.Spent)
+			err = errors.Join(e.met(ctx, change.Meetings), e.early(ctx, next))
+		}
+		return err
+	}
+}
+
+// gateway returns a gateway by its name; nil: it is not configured any more.
+func (e *Engine) gateway(name string) sms.Gateway {
+	for _, g := range e.gateways {
+		if g.Name() == name {
+			return g
 		}
 	}
 	return nil
 }
 
-// meetingPoint is what the submitter knows of a gateway's message id: which segment of which message it is.
+// meetings are what the submitter knows: under which ids of a gateway the segments of m are. One id for several segments stands for the whole message.
+func (m *Message) meetings(gateway string) (all []sms.Meeting) {
+	for i, s := range m.SMS.Segments {
+		if s.ID == "" || s.State < SegmentTaken || s.State == SegmentDelivered {
+			continue
+		}
+		same := func(o Segment) bool { return o.ID == s.ID }
+		if slices.IndexFunc(m.SMS.Segments, same) < i {
+			continue
+		}
+		segment := i + 1
+		if slices.ContainsFunc(m.SMS.Segments[i+1:], same) {
+			segment = 0
+		}
+		all = append(all, sms.Meeting{Gateway: gateway, ID: s.ID, Side: sms.Submitter, Mine: meetingPoint(m.ID, segment)})
+	}
+	return all
+}
+
+// met applies the reports that came before the submitter's side of their meeting was stored.
+func (e *Engine) met(ctx context.Context, meetings []sms.Meeting) error {
+	for _, mt := range meetings {
+		if len(mt.Other) == 0 {
+			continue
+		}
+		e.unknowns.met(mt.Gateway, mt.ID)
+		id, segment := readMeetingPoint(mt.Mine)
+		if err := e.report(ctx, id, segment, mt.ID, sms.DLRState(mt.Other[0]), string(mt.Other[1:])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// meetingPoint is what the submitter knows of a gateway's message id: which segment of which message it is; 0: all of it.
 func meetingPoint(id ID, segment int) []byte {
 	return binary.BigEndian.AppendUint16(append([]byte(nil), id[:]...), uint16(segment))
 }
 
-// DLR takes a delivery report; it is durable when DLR returns nil (sms.Sink).
+func readMeetingPoint(point []byte) (id ID, segment int) {
+	copy(id[:], point)
+	return id, int(binary.BigEndian.Uint16(point[len(id):]))
+}
+
+// DLR takes a delivery report; it is durable when DLR returns nil (sms.Sink). A report whose id nobody knows is kept for the answer to its submit, and given to
+// a message of unknown outcome when it can be no other's.
 func (e *Engine) DLR(ctx context.Context, r sms.DLR) error {
 	if r.State < sms.Enroute || r.State > sms.DeliveredSMS {
 		return fmt.Errorf("a report of gateway %s has no known state (%d)", r.Gateway, r.State)
@@ -184,11 +300,48 @@ func (e *Engine) DLR(ctx context.Context, r sms.DLR) error {
 	if r.Ref != nil {
 		return e.report(ctx, ID(*r.Ref), r.Segment, r.ID, r.State, r.Detail)
 	}
-	point, err := e.cfg.Ledger.Meet(ctx, r.Gateway, r.ID, sms.Reporter, append([]byte{byte(r.State)}, r.Detail...))
-	if err != nil || len(point) != len(ID{})+2 {
-		return err // nobody knows the id yet: the answer to the submit will ask for it
+	if r.ID != "" {
+		change := Change{Meetings: []sms.Meeting{{Gateway: r.Gateway, ID: r.ID, Side: sms.Reporter, Mine: append([]byte{byte(r.State)}, r.Detail...)}}}
+		if err := e.commit(ctx, change, Effects{}); err != nil {
+			return err
+		}
+		if point := change.Meetings[0].Other; len(point) == len(ID{})+2 {
+			id, segment := readMeetingPoint(point)
+			return e.report(ctx, id, segment, r.ID, r.State, r.Detail)
+		}
 	}
-	return e.report(ctx, ID(point[:16]), int(binary.BigEndian.Uint16(point[16:])), r.ID, r.State, r.Detail)
+	if id, segment, ok := e.unknowns.named(r, time.Now()); ok {
+		return e.identified(ctx, id, segment, r)
+	}
+	return nil
+}
+
+// identified applies a report that can only be about one segment of unknown outcome, and from then on knows the gateway's id of it.
+func (e *Engine) identified(ctx context.Context, id ID, segment int, r sms.DLR) error {
+	if r.ID != "" {
+		meeting := sms.Meeting{Gateway: r.Gateway, ID: r.ID, Side: sms.Submitter, Mine: meetingPoint(id, segment)}
+		if err := e.commit(ctx, Change{Meetings: []sms.Meeting{meeting}}, Effects{}); err != nil {
+			return err
+		}
+	}
+	return e.report(ctx, id, segment, r.ID, r.State, r.Detail)
+}
+
+// early applies reports that came while it was not yet known that the outcome is unknown.
+func (e *Engine) early(ctx context.Context, m *Message) error {
+	e.unknowns.update(m)
+	if m.State != OutcomeUnknown {
+		return nil
+	}
+	for _, r := range e.unknowns.earlyFor(m) {
+		if id, segment, ok := e.unknowns.named(r, time.Now()); ok && id == m.ID {
+			e.unknowns.met(r.Gateway, r.ID)
+			if err := e.identified(ctx, id, segment, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (e *Engine) report(ctx context.Context, id ID, segment int, smsID string, state sms.DLRState, detail string) error {

@@ -19,14 +19,18 @@ type Config struct {
 	Directory *contacts.Directory // required
 	SMS       sms.Gateway         // nil: no SMS is possible (gateway_down)
 	Gateways  []sms.Gateway       // more of them, tried in their order after SMS
-	Ledger    sms.Ledger          // nil: Store, when it is one
+	Routes    []sms.Route         // which gateways take which numbers; nil: all of them, in their order
+	OptOuts   *sms.OptOuts        // who wants no SMS; nil: nobody is asked, and stop words mean nothing
 	Log       zerolog.Logger
 
-	Originator  string            // own number, or a name of up to 11 characters, that SMS are sent from; empty: the first of Numbers, else "godwit"
-	Numbers     []contacts.Number // our own numbers, to which answers come
-	Template    string            // of an SMS; "{{.From}}: {{.Text}}"
-	MaxSegments int               // 6
-	Validity    time.Duration     // 24 h
+	Originator  string                                                 // OriginatorPool (the default), OriginatorUser, or a name of up to 11 characters: docs/decision.md, "From which number"
+	Numbers     []contacts.Number                                      // our own numbers, the pool, to which answers come
+	Policy      sms.Policy                                             // what SMS may go where, how many, and for how much; zero: any
+	StopWords   []string                                               // that opt a peer out
+	HasContact  func(user contacts.Address, peer contacts.Number) bool // whether a user has the peer in the address book; nil: nobody has
+	Template    string                                                 // of an SMS; "{{.From}}: {{.Text}}"
+	MaxSegments int                                                    // 6
+	Validity    time.Duration                                          // 24 h
 	Retry       Retry
 	Unknown     Unknown
 	Response    time.Duration // how long a gateway may take to answer, 10 s
@@ -70,13 +74,7 @@ func orDefault[T comparable](v *T, d T) {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Ledger == nil {
-		c.Ledger, _ = c.Store.(sms.Ledger)
-	}
-	if c.Originator == "" && len(c.Numbers) > 0 {
-		c.Originator = string(c.Numbers[0])
-	}
-	orDefault(&c.Originator, "godwit")
+	orDefault(&c.Originator, OriginatorPool)
 	orDefault(&c.Template, "{{.From}}: {{.Text}}")
 	orDefault(&c.MaxSegments, 6)
 	orDefault(&c.Validity, day)
@@ -108,8 +106,6 @@ func (c Config) check() error {
 		return errors.New("delivery: Config.Store is missing")
 	case c.Directory == nil:
 		return errors.New("delivery: Config.Directory is missing")
-	case c.SMS != nil && c.Ledger == nil:
-		return errors.New("delivery: Config.Ledger is missing, and the Store is none")
 	case c.Window < 1 || c.Window > firstSlot/2:
 		return fmt.Errorf("delivery: Config.Window is %d, 1 to %d are allowed", c.Window, firstSlot/2)
 	case c.Retry.Factor < 1:
@@ -132,7 +128,11 @@ type Engine struct {
 	readers  *pool
 	gateways []sms.Gateway
 	dispatch *sms.Dispatcher
-	mos      *recentMOs
+	numbers  map[contacts.Number]struct{} // our own
+	text     func(m *Message, from string) string
+	limits   *limits
+	unknowns *unknowns
+	answered answered
 
 	ctx       context.Context // of reads; ends with Run
 	cancel    context.CancelFunc
@@ -143,13 +143,22 @@ type Engine struct {
 // New returns an Engine that does nothing until Run. What is wrong with cfg is told by Run, and by Check at once.
 func New(cfg Config) *Engine {
 	cfg = cfg.withDefaults()
-	e := &Engine{cfg: cfg, err: cfg.check(), log: cfg.Log, stats: newStats(), inboxes: newInboxes(), origins: newOrigins(), recovered: make(chan struct{}), mos: newRecentMOs()}
+	e := &Engine{cfg: cfg, err: cfg.check(), log: cfg.Log, inboxes: newInboxes(), origins: newOrigins(), limits: newLimits(), unknowns: newUnknowns(), recovered: make(chan struct{})}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if cfg.SMS != nil {
 		e.gateways = append([]sms.Gateway{cfg.SMS}, cfg.Gateways...)
 	}
-	text, err := newTemplate(cfg.Template)
+	e.numbers = ownNumbers(cfg.Numbers, e.gateways)
+	e.stats = newStats(e.gateways)
+	var err error
+	e.text, err = newTemplate(cfg.Template)
 	e.err = errors.Join(e.err, err)
+	text := func(m *Message) string { // as far as it is known before a gateway is
+		if _, number := m.From.Number(); number && cfg.Originator == OriginatorUser {
+			return e.text(m, string(m.From))
+		}
+		return e.text(m, "")
+	}
 	e.rules = Rules{
 		AckTimeout: cfg.AckTimeout, OfflineGrace: cfg.OfflineGrace, MaxSegments: cfg.MaxSegments, NoGateway: len(e.gateways) == 0, Tries: cfg.Retry.Tries,
 		RetryFirst: cfg.Retry.First, RetryFactor: cfg.Retry.Factor, RetryMax: cfg.Retry.Max, UnknownHold: cfg.Unknown.Hold, Resend: cfg.Unknown.Resend,
@@ -160,11 +169,25 @@ func New(cfg Config) *Engine {
 	e.lane.behind = e.dlv.behind
 	e.readers = newPool(e.dlv)
 	if len(e.gateways) > 0 {
-		e.dispatch = sms.NewDispatcher(e.gateways, e, sms.Dispatch{OnAlarm: func(gateway string, err error) {
+		e.dispatch = sms.NewDispatcher(e.gateways, e, sms.Dispatch{Routes: cfg.Routes, OnAlarm: func(gateway string, err error) {
 			e.log.Error().Str("gateway", gateway).Err(err).Msg("the SMS gateway must be looked after: its messages wait")
 		}})
 	}
 	return e
+}
+
+// ownNumbers are those to which SMS for us come.
+func ownNumbers(pool []contacts.Number, gateways []sms.Gateway) map[contacts.Number]struct{} {
+	own := map[contacts.Number]struct{}{}
+	for _, n := range pool {
+		own[n] = struct{}{}
+	}
+	for _, g := range gateways {
+		if n := g.Abilities().Number; n != "" {
+			own[n] = struct{}{}
+		}
+	}
+	return own
 }
 
 // Check returns what is wrong with the Config, naming the field.
@@ -284,10 +307,26 @@ func (e *Engine) recover() {
 	case <-e.recovered:
 	case <-e.ctx.Done():
 	}
-	for _, m := range submitted { // a report may have come before the crash, and the answer have been stored just before it
-		if err := e.meet(e.ctx, m, m.SMS.Gateway); err != nil && e.ctx.Err() == nil {
-			e.log.Error().Err(err).Msg("reports of an SMS from before the start could not be looked for")
+	e.meetAgain(submitted)
+}
+
+// meetAgain looks for reports that came before the crash, when the answer to their submit was stored just before it.
+func (e *Engine) meetAgain(submitted []*Message) {
+	const some = 256
+	var change Change
+	for i, m := range submitted {
+		change.Meetings = append(change.Meetings, m.meetings(m.SMS.Gateway)...)
+		if len(change.Meetings) < some && i < len(submitted)-1 {
+			continue
 		}
+		err := e.commit(e.ctx, change, Effects{})
+		if err == nil {
+			err = e.met(e.ctx, change.Meetings)
+		}
+		if err != nil && e.ctx.Err() == nil {
+			e.log.Error().Err(err).Msg("reports of SMS from before the start could not be looked for")
+		}
+		change.Meetings = nil
 	}
 }
 
@@ -297,6 +336,7 @@ func (d *deliverer) recover(ms []*Message, now time.Time) {
 		if _, closed := d.settled[m.ID]; closed || d.open[m.ID] != nil {
 			continue
 		}
+		d.e.unknowns.update(m)
 		r := d.openRef(d.line(m.To), m)
 		if r == nil {
 			continue
@@ -307,7 +347,7 @@ func (d *deliverer) recover(ms []*Message, now time.Time) {
 
 // maintain prunes the store.
 func (e *Engine) maintain(ctx context.Context) {
-	keep := Retention{History: max(e.cfg.History, 0), Keys: day, InboxAge: e.cfg.InboxAge, Notices: e.cfg.Notices, NoticeAge: 7 * day}
+	keep := Retention{Talks: e.cfg.ReplyWindow + rememberMO, History: max(e.cfg.History, 0), Keys: day, InboxAge: e.cfg.InboxAge, Notices: e.cfg.Notices, NoticeAge: 7 * day}
 	ticker := time.NewTicker(time.Hour)
 	defer ticker.Stop()
 	for {
@@ -316,6 +356,7 @@ func (e *Engine) maintain(ctx context.Context) {
 			return
 		case now := <-ticker.C:
 			e.origins.sweep(now)
+			e.limits.sweep(now)
 			if err := e.cfg.Store.Prune(ctx, now, keep); err != nil && ctx.Err() == nil {
 				e.log.Error().Err(err).Msg("old records cannot be deleted; tried again in an hour")
 			}
@@ -350,7 +391,11 @@ func (e *Engine) want(m *Message, prio sms.Priority, tried []string) {
 	if !number || e.dispatch == nil {
 		return
 	}
-	e.dispatch.Want(sms.Want{Ref: sms.Ref(m.ID), To: to, Priority: prio, Tried: tried})
+	w := sms.Want{Ref: sms.Ref(m.ID), To: to, Priority: prio, Tried: tried}
+	if m.SMS.begun() {
+		w.Only = m.SMS.Gateway // the rest of a message goes where its beginning is
+	}
+	e.dispatch.Want(w)
 }
 
 func (e *Engine) drop(id ID) {
@@ -359,14 +404,15 @@ func (e *Engine) drop(id ID) {
 	}
 }
 
-// commit makes a next state durable and waits.
-func (e *Engine) commit(ctx context.Context, next *Message, fx Effects) error {
-	p := &proposal{change: e.change(next, fx, time.Now()), answer: make(chan error, 1), enters: fx.Enters, failed: fx.Failed}
+// commit makes a change durable and waits. What it learns (of meetings, of counters) stands in the change's own slices then.
+func (e *Engine) commit(ctx context.Context, change Change, fx Effects) error {
+	p := &proposal{change: change, answer: make(chan error, 1), enters: fx.Enters, failed: fx.Failed}
 	if !e.lane.propose(p) {
 		return ErrStopped
 	}
 	select {
 	case err := <-p.answer:
+		e.limits.learn(change.Counts, err)
 		return err
 	case <-ctx.Done():
 		return ctx.Err() // it may still be written; whoever asks again sees it
@@ -384,7 +430,7 @@ func (e *Engine) advance(ctx context.Context, id ID, step func(m *Message, now t
 		if next == nil {
 			return m, false, nil
 		}
-		if err = e.commit(ctx, next, fx); err == nil {
+		if err = e.commit(ctx, e.change(next, fx, time.Now()), fx); err == nil {
 			return next, true, nil
 		}
 		if !errors.Is(err, ErrConflict) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // A proposal is a change that waits for its group, and who must be told what became of it.
@@ -235,8 +237,9 @@ func (l *lane) judge(p *proposal, err error, now time.Time) *proposal {
 		return nil
 	}
 	var known *Known
+	var over *sms.OverLimit
 	switch {
-	case errors.Is(err, ErrConflict), errors.Is(err, ErrDisk), errors.As(err, &known):
+	case errors.Is(err, ErrConflict), errors.Is(err, ErrDisk), errors.As(err, &known), errors.Is(err, sms.ErrTaken), errors.As(err, &over):
 		return nil
 	case errors.Is(err, ErrFull):
 		m := p.change.Message

@@ -24,6 +24,8 @@ type Message struct {
 	Accepted  time.Time
 	Expires   time.Time
 	Origin    Origin
+	Own       contacts.Number // RootMO: our number that the peer wrote to
+	Service   bool            // written by the broker itself: it passes budgets and caps, but neither opt-outs nor the template
 
 	// What has become of it.
 	State  State
@@ -122,6 +124,7 @@ type Leg struct {
 	Cause     Reason    // why it became an SMS: not_registered, no_answer, …
 	Segments  []Segment
 	Price     sms.Money // of all segments; zero: not known
+	Booked    time.Time // when its attempt was booked on budgets and caps; zero: it is not
 	Holding   bool      // a claim stands: DLRs and money are booked on it, also after a push was acknowledged
 	Submitted time.Time
 }

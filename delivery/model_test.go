@@ -35,6 +35,7 @@ type model struct {
 	submits    []int
 	delivered  []bool // DLR delivered was on disk
 	unknowns   int    // recorded unknown windows
+	booked     int    // segments whose price is
 	told       map[delivery.State]int
 }
 
@@ -121,6 +122,10 @@ func (m *model) commit() error {
 	if p.next.State == delivery.OutcomeUnknown && before.State != delivery.OutcomeUnknown {
 		m.unknowns++
 	}
+	m.booked -= p.fx.Back.Segments
+	if m.bug == "money given back too early" && p.fx.Spent > 0 && p.next.State == delivery.OutcomeUnknown {
+		m.booked -= p.fx.Spent
+	}
 	if p.claim != nil {
 		p.claim.number = p.next.SMS.Claims
 		for i, s := range p.next.SMS.Segments {
@@ -128,6 +133,7 @@ func (m *model) commit() error {
 				p.claim.segments = append(p.claim.segments, i+1)
 			}
 		}
+		m.booked += len(p.claim.segments)
 		m.claims = append(m.claims, p.claim)
 	}
 	return m.check(before)
@@ -178,6 +184,13 @@ func (m *model) check(before *delivery.Message) error {
 		if n > most {
 			return fmt.Errorf("I4: segment %d was submitted %d times, with %d unknown windows", i+1, n, m.unknowns)
 		}
+	}
+	spent := 0
+	for _, n := range m.submits {
+		spent += n
+	}
+	if spent > m.booked {
+		return fmt.Errorf("I6: the carrier has %d segments, and %d are booked", spent, m.booked)
 	}
 	latest := now.Expires
 	if m.now.After(latest) {
@@ -409,6 +422,7 @@ func TestModel(t *testing.T) {
 func TestModelFindsSeededBugs(t *testing.T) {
 	for _, bug := range []string{
 		"no compare-and-set", "double submit", "a report reopens a final state", "an acknowledgement lost in a race", "a lost timer", "acknowledged before stored",
+		"money given back too early",
 	} {
 		t.Run(bug, func(t *testing.T) {
 			for seed := range uint64(20_000) {

@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed-7a41469f/godwit/sms"
@@ -21,7 +23,7 @@ func (m *Message) Outcome(claim int, outcomes []sms.Outcome, dlr bool, now time.
 	worst, detail := sms.Class(0), ""
 	for _, o := range outcomes {
 		class := sms.ClassOf(o.Err)
-		a.segment(o, class)
+		a.book(class, m.State == OutcomeUnknown, a.segment(o, class))
 		if rank(class) > rank(worst) {
 			worst, detail = class, o.Err.Error()
 		}
@@ -37,9 +39,30 @@ func (m *Message) Outcome(claim int, outcomes []sms.Outcome, dlr bool, now time.
 	case leg.has(SegmentTaken):
 		a.partly(worst, detail, r)
 	default:
-		a.nothingSent(worst, detail, r)
+		a.nothingSent(worst, detail, outcomes, r)
 	}
 	return a.done()
+}
+
+// book notes what an outcome means for the money: late tells that the claim was unknown, and so spent; opened that the segment is certainly not with the carrier.
+func (a *advance) book(class sms.Class, late, opened bool) {
+	switch {
+	case class == 0 || class == sms.Unknown:
+		if !late {
+			a.fx.Spent++
+		}
+	case opened:
+		a.fx.Back.Segments++
+		a.fx.Back.At = a.m.SMS.Booked
+	}
+}
+
+// optedOut reports whether the carrier says that the recipient does not want SMS.
+func optedOut(outcomes []sms.Outcome) bool {
+	return slices.ContainsFunc(outcomes, func(o sms.Outcome) bool {
+		var e *sms.Error
+		return errors.As(o.Err, &e) && e.OptedOut
+	})
 }
 
 // rank orders classes by how much they decide.
@@ -61,9 +84,10 @@ func rank(c sms.Class) int {
 	return 0
 }
 
-func (a *advance) segment(o sms.Outcome, class sms.Class) {
+// segment moves a segment as its outcome says; opened: it is certainly not with the carrier.
+func (a *advance) segment(o sms.Outcome, class sms.Class) (opened bool) {
 	if o.Segment < 1 || o.Segment > len(a.m.SMS.Segments) {
-		return
+		return false
 	}
 	s := &a.m.SMS.Segments[o.Segment-1]
 	switch {
@@ -76,6 +100,7 @@ func (a *advance) segment(o sms.Outcome, class sms.Class) {
 	case class != sms.Unknown && s.State == SegmentUnknown: // the answer came late, and says that nothing was taken
 		s.State = SegmentOpen
 	}
+	return s.State == SegmentOpen
 }
 
 func (a *advance) unknown(detail string, r Rules) {
@@ -121,18 +146,22 @@ func (a *advance) partly(worst sms.Class, detail string, r Rules) {
 		a.become(Submitting, 0, leg.Cause)
 	}
 	a.again(worst, r)
-	a.fx.Failed = leg.Gateway
 }
 
 // nothingSent releases the claim: nothing of the message is with the carrier.
-func (a *advance) nothingSent(worst sms.Class, detail string, r Rules) {
+func (a *advance) nothingSent(worst sms.Class, detail string, outcomes []sms.Outcome, r Rules) {
 	leg := a.m.SMS
+	a.fx.Back.SMS, a.fx.Back.At = true, leg.Booked
+	leg.Booked = time.Time{}
 	a.note("S4", EventRefused, "", detail)
 	if a.m.State == Delivered {
 		a.endClaim()
 		return
 	}
 	switch {
+	case worst == sms.Permanent && optedOut(outcomes):
+		a.fail(OptedOut)
+		return
 	case worst == sms.Permanent:
 		a.fail(GatewayRefused)
 		return

@@ -47,7 +47,7 @@ func (e *Engine) publish(m *Message, pub Publication, a Acceptor, now time.Time)
 		m.Wait = min(max(m.Wait, time.Second), e.cfg.AfterMax)
 	}
 	fail := Reason("")
-	if _, number := m.To.Number(); !number && !e.cfg.Directory.Exists(m.To) {
+	if _, number := m.To.Number(); !number && m.To != Unmatched && !e.cfg.Directory.Exists(m.To) {
 		fail = NoSuchName
 	}
 	fx := m.Accept(now, fail)

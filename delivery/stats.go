@@ -3,6 +3,8 @@ package delivery
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // Stats are counters of an Engine since its start. Read them with Load.
@@ -16,17 +18,20 @@ type Stats struct {
 	Storm        atomic.Bool  // the brake sees a storm
 	SMSQueue     atomic.Int64 // messages that want an SMS
 	Duplicates   atomic.Uint64
-	DLRs         [4]atomic.Uint64 // by sms.DLRState
-	MOs          [MOResults]atomic.Uint64
-	PushAck      Histogram // seconds from the first write to the acknowledgement
-	Commit       Histogram // seconds
-	CommitGroups Histogram // changes
+	DLRs         [4]atomic.Uint64                     // by sms.DLRState
+	MOs          map[string]*[MOResults]atomic.Uint64 // by gateway
+	Spent        atomic.Int64                         // millionths of the currency, for SMS that the carrier has, or may have
+	PushAck      Histogram                            // seconds from the first write to the acknowledgement
+	Commit       Histogram                            // seconds
+	CommitGroups Histogram                            // changes
 }
 
 // What became of MOs.
 const (
 	MOConversation = iota
+	MOContact
 	MOUnmatched
+	MOStop
 	MORepeated
 	MOResults
 )
@@ -61,12 +66,22 @@ func (h *Histogram) Snapshot() (bounds map[float64]uint64, count uint64, sum flo
 	return bounds, count, float64(h.Sum.Load()) / 1000 * h.First
 }
 
-func newStats() *Stats {
-	s := &Stats{}
+func newStats(gateways []sms.Gateway) *Stats {
+	s := &Stats{MOs: map[string]*[MOResults]atomic.Uint64{}}
+	for _, g := range gateways {
+		s.MOs[g.Name()] = new([MOResults]atomic.Uint64)
+	}
 	s.PushAck.First = 0.000125
 	s.Commit.First = 0.000125
 	s.CommitGroups.First = 1
 	return s
+}
+
+// mo counts an SMS that came in.
+func (s *Stats) mo(gateway string, result int) {
+	if c := s.MOs[gateway]; c != nil {
+		c[result].Add(1)
+	}
 }
 
 func (s *Stats) commit(d time.Duration, changes int) {

@@ -17,8 +17,10 @@ type Store interface {
 	// Commit makes changes durable (synced to disk), each wholly or not at all, judged in their order, and returns an error for each, or nil for all:
 	// nil, also when this very change was already written; ErrConflict: somebody advanced the message; *Known: the sender's key names an
 	// earlier message; ErrFull: too many open messages in the recipient's inbox, for a new message only; ErrDisk: the free-space
-	// watermark, for a new message only. Any other error leaves open whether the change was written, and the same may be committed again.
-	// It sets the ID (when it is zero, by Change.Identify), Rev and Stands of a new message, Rev of an advanced one, and each Entry's Position.
+	// watermark, for a new message only; sms.ErrTaken: somebody wrote the talk; *sms.OverLimit: a counter would pass its limit. They are asked in
+	// this order. Any other error leaves open whether the change was written, and the same may be committed again.
+	// It sets the ID (when it is zero, by Change.Identify), Rev and Stands of a new message, Rev of an advanced one and of a talk, each Entry's Position,
+	// each meeting's Other and each count's Total.
 	// A group has at most MaxGroup changes and MaxGroupBytes. Calls for different lanes may run at once, one at a time for each.
 	Commit(ctx context.Context, changes []Change) []error
 	// Message returns a message as it was a moment ago, or ErrNotFound. Commit decides whether it still is.
@@ -34,6 +36,10 @@ type Store interface {
 	Recover(ctx context.Context, since time.Time, fn func(*Message) error) error
 	// Forget drops a user's notices up to a position, and the user's hold on messages there.
 	Forget(ctx context.Context, user contacts.Address, upTo Position) error
+	// Talks returns the conversations of a peer, one for each own number that has one, in their order.
+	Talks(ctx context.Context, peer contacts.Number) ([]sms.Talk, error)
+	// Totals returns what the counters stand at, in the order of their keys; 0 for one that is not there.
+	Totals(ctx context.Context, keys ...string) ([]int64, error)
 	// Prune deletes what is past its time; it may take long and works in small commits.
 	Prune(ctx context.Context, now time.Time, keep Retention) error
 	// List returns messages for people, newest first; it may lag. next is the q.Before of the following page, zero when there is none.
@@ -60,15 +66,18 @@ type Known struct{ ID ID }
 func (k *Known) Error() string { return fmt.Sprintf("the key names message %s", k.ID) }
 
 // A Change advances a message, and tells users of it, in one write. Each part may be missing.
+//
+// That this very change was written already is seen by its message; without one by the position of its first entry, without that by its talk. What has
+// none of them is written again: a meeting stays what it was then, but counts are added twice.
 type Change struct {
 	Message *Message // Rev 0: new; else written only if the stored one still has that Rev
 	Entries []Entry
 	Seen    []Seen
 	Limit   int // new message: how many open messages its recipient's inbox may have, with it; 0: no limit
 
-	Meetings []sms.Meeting // Commit sets Other
-	Talk     *sms.Talk     // written only if the stored one still has its Rev, else sms.ErrTaken
-	Counts   []sms.Count   // *sms.OverLimit when one passes its limit; Commit sets Total
+	Meetings []sms.Meeting // what one side knows of a gateway's message id, 64 KiB at most
+	Talk     *sms.Talk     // written only if the stored one still has its Rev, with times to the microsecond
+	Counts   []sms.Count   // added up within the change and the group too; a counter never goes below 0
 }
 
 // An Entry is one thing that devices of a user have yet to see.
@@ -118,6 +127,7 @@ type Retention struct {
 	InboxAge  time.Duration // entries at all
 	Notices   int           // notices (everything but In) a user
 	NoticeAge time.Duration // 7 days
+	Talks     time.Duration // conversations in which nothing went either way; 0: for ever
 }
 
 // A Query selects messages.

@@ -232,17 +232,28 @@ func (w *world) connect(p *phone, user contacts.Address, c delivery.Connection) 
 
 // A gateway takes what it is told to take.
 type gateway struct {
-	mu    sync.Mutex
-	dlr   bool
-	fail  func(mt sms.MT) error
-	slow  time.Duration
-	sent  []sms.MT
-	sink  sms.Sink
-	count int
+	mu          sync.Mutex
+	name        string // empty: test
+	dlr         bool
+	whole       bool            // one id for all segments
+	number      contacts.Number // its own
+	fail        func(mt sms.MT) error
+	failSegment func(s sms.Segment) error
+	slow        time.Duration
+	sent        []sms.MT
+	sink        sms.Sink
+	count       int
 }
 
-func (g *gateway) Name() string             { return "test" }
-func (g *gateway) Abilities() sms.Abilities { return sms.Abilities{DLR: g.dlr, Window: 4} }
+func (g *gateway) Name() string {
+	if g.name != "" {
+		return g.name
+	}
+	return "test"
+}
+func (g *gateway) Abilities() sms.Abilities {
+	return sms.Abilities{DLR: g.dlr, Window: 4, Whole: g.whole, Number: g.number}
+}
 func (g *gateway) Run(ctx context.Context, sink sms.Sink) error {
 	g.mu.Lock()
 	g.sink = sink
@@ -264,9 +275,15 @@ func (g *gateway) Submit(ctx context.Context, mt sms.MT) []sms.Outcome {
 	}
 	g.sent = append(g.sent, mt)
 	for _, s := range mt.Segments {
+		err := err
+		if g.failSegment != nil {
+			err = g.failSegment(s)
+		}
 		o := sms.Outcome{Segment: s.Number, Err: err}
 		if err == nil {
-			g.count++
+			if !g.whole || len(all) == 0 {
+				g.count++
+			}
 			o.ID = fmt.Sprintf("s%d", g.count)
 		}
 		all = append(all, o)

@@ -120,11 +120,12 @@ const (
 
 // An Error is a refusal or failure of a gateway.
 type Error struct {
-	Class    Class
-	Code     string        // the carrier's, e.g. "0x58" or "429"
-	Text     string        // one line, no number and no payload in it
-	After    time.Duration // Throttled: how long to pause at least; 0: the default
-	OptedOut bool          // Permanent: the recipient has opted out at the carrier
+	Class Class
+	Code  string        // the carrier's, e.g. "0x58" or "429"
+	Text  string        // one line, no number and no payload in it
+	After time.Duration // Throttled: how long to pause at least; 0: the default
+
+	OptedOut bool // Permanent: the recipient told the carrier that it wants no more
 }
 
 func (e *Error) Error() string {

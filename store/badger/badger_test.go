@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/sms"
 	"github.com/seed-7a41469f/godwit/store/badger"
 	"github.com/seed-7a41469f/godwit/store/storetest"
 )
@@ -156,6 +157,28 @@ func TestPositionsAfterTheClockWentBack(t *testing.T) {
 			t.Fatalf("%d follows %d", next.Stands, last)
 		}
 		dir, last = s.Dir(), told[0].Position
+	}
+}
+
+// A report that comes again and again, or a counter that is asked, costs no sync.
+func TestWhatChangesNothingWritesNothing(t *testing.T) {
+	s := open(t, t.TempDir(), badger.Options{})
+	met := []sms.Meeting{{Gateway: "g", ID: "1", Side: sms.Reporter, Mine: []byte("2 undelivered")}, {Gateway: "g", ID: "1", Side: sms.Submitter, Mine: []byte("m")}}
+	spent := []sms.Count{{Key: "day", Add: 1, Most: 1, Until: time.Now().Add(time.Hour)}}
+	commit(t, s, delivery.Change{Meetings: met, Counts: spent})
+	before := s.Groups()
+	met[0].Mine = []byte("1 enroute")
+	commit(t, s, delivery.Change{Meetings: met, Counts: []sms.Count{{Key: "day"}, {Key: "none", Add: -1}}}, delivery.Change{Meetings: met})
+	if errs := s.Commit(t.Context(), []delivery.Change{{Counts: spent}}); len(errs) != 1 || errs[0] == nil {
+		t.Fatal(errs)
+	}
+	if n := s.Groups(); n != before {
+		t.Errorf("%d groups were written", n-before)
+	}
+	met[0].Mine = []byte("3 delivered")
+	commit(t, s, delivery.Change{Meetings: met})
+	if n := s.Groups(); n != before+1 {
+		t.Errorf("%d groups were written, want 1", n-before)
 	}
 }
 

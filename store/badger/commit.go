@@ -43,7 +43,7 @@ type committing struct {
 	errs    []error // nil while all is well
 	start   int     // the part under way is changes[start:end]
 	end     int
-	before  []uint64 // the revisions that the messages of the part had
+	before  []rule.Revs // what the changes of the part started from
 }
 
 func (c *committing) fail(i int, err error) {
@@ -75,7 +75,7 @@ func (c *committing) part() {
 			if c.end > c.start && c.group.total()+need > limit {
 				return nil
 			}
-			c.before = append(c.before, revOf(change))
+			c.before = append(c.before, rule.RevsOf(change))
 			if most := largest(change); need > most {
 				c.fail(c.end, fmt.Errorf("a change of %d octets is larger than what the store takes, %d", need, most))
 				continue
@@ -96,18 +96,11 @@ func (c *committing) part() {
 	c.opened.clear()
 	for i := len(c.changes) - 1; i >= c.start; i-- { // backwards: a message may be in the group twice
 		c.fail(i, err)
-		if m := c.changes[i].Message; m != nil && i-c.start < len(c.before) {
-			m.Rev = c.before[i-c.start]
+		if i-c.start < len(c.before) {
+			c.before[i-c.start].Restore(&c.changes[i])
 		}
 	}
 	c.end = len(c.changes)
-}
-
-func revOf(c *delivery.Change) uint64 {
-	if c.Message == nil {
-		return 0
-	}
-	return c.Message.Rev
 }
 
 // fatal marks an error after which it is not known what the group holds.
@@ -118,6 +111,15 @@ func (f fatal) Unwrap() error { return f.error }
 func isFatal(err error) bool {
 	_, ok := err.(fatal)
 	return ok
+}
+
+// update runs fn in a transaction of its own.
+func (s *Store) update(ctx context.Context, fn func(g *group) error) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.unlock()
+	return s.transact(func() error { return fn(&s.group) })
 }
 
 // transact stages with fn and commits what it staged. The caller has the turn.
@@ -133,7 +135,7 @@ func (s *Store) transact(fn func() error) error {
 		return err
 	}
 	err := fn()
-	if err == nil && (g.count > 0 || len(g.notices) > 0 || g.size > 0) {
+	if err == nil && !g.empty() {
 		err = s.write()
 	}
 	return err
@@ -167,30 +169,38 @@ func (s *Store) judge(c *delivery.Change) error {
 	if err := rule.CheckChange(c); err != nil {
 		return err
 	}
+	var written bool
 	var err error
 	switch m := c.Message; {
 	case m == nil:
-		err = s.tell(c)
+		written, err = s.tell(c)
 	case m.Rev != 0:
-		err = s.advance(c)
+		written, err = s.advance(c)
 	default:
-		err = s.accept(c)
+		written, err = s.accept(c)
+	}
+	switch {
+	case err != nil:
+		return err
+	case written:
+		err = s.recall(c)
+	default:
+		err = s.say(c)
+	}
+	if err == nil {
+		err = s.group.meet(c.Meetings) // what was there already stays as it is
+	}
+	if err == nil {
+		err = s.see(c.Seen)
 	}
 	if err != nil {
-		return err
+		return fatal{err}
 	}
-	return fatally(s.see(c.Seen))
+	return nil
 }
 
-func fatally(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fatal{err}
-}
-
-// accept stages a new message. Its revision is the position at which the change begins; the entries follow.
-func (s *Store) accept(c *delivery.Change) error {
+// accept stages a new message, unless it was written before. Its revision is the position at which the change begins; the entries follow.
+func (s *Store) accept(c *delivery.Change) (written bool, err error) {
 	m, g := c.Message, &s.group
 	retried := !m.ID.IsZero()
 	if retried {
@@ -199,28 +209,31 @@ func (s *Store) accept(c *delivery.Change) error {
 			return again(c, stored, prev)
 		}
 		if err != delivery.ErrNotFound {
-			return err
+			return false, err
 		}
 	}
 	var key [1 + len(rule.KeyID{})]byte
 	if !m.Key.IsZero() {
 		appendKeyKey(key[:0], rule.KeyOf(m))
 		if err := s.known(key[:]); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if s.space.low {
-		return delivery.ErrDisk
+		return false, delivery.ErrDisk
 	}
 	user := userHash(m.To)
 	if c.Limit > 0 && !m.Settled() {
 		n, err := s.opened.of(g.txn, user, m.To)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if n >= c.Limit {
-			return delivery.ErrFull
+			return false, delivery.ErrFull
 		}
+	}
+	if err := s.affordable(c); err != nil {
+		return false, err
 	}
 	at := s.next()
 	if !retried {
@@ -228,20 +241,20 @@ func (s *Store) accept(c *delivery.Change) error {
 	}
 	m.Rev, m.Stands = uint64(at), at
 	if err := s.acceptAt(c, at, retried); err != nil {
-		return fatal{err}
+		return false, fatal{err}
 	}
 	if !m.Key.IsZero() {
 		start := len(g.arena)
 		g.arena = append(append(g.arena, key[:]...), m.ID[:]...)
 		if err := g.set(start, len(key), 0); err != nil {
-			return fatal{err}
+			return false, fatal{err}
 		}
 	}
 	if !m.Settled() {
 		s.revs.put(m.ID, m.Rev)
 		s.opened.add(user, 1)
 	}
-	return nil
+	return false, nil
 }
 
 // acceptAt stages the record of a new message and what lists it. One that was tried before has an id with a position that readers may have passed:
@@ -286,30 +299,33 @@ func (s *Store) known(key []byte) (err error) {
 	return err
 }
 
-// advance stages a message that was stored before.
-func (s *Store) advance(c *delivery.Change) error {
+// advance stages a message that was stored before, unless it was advanced by this very change.
+func (s *Store) advance(c *delivery.Change) (written bool, err error) {
 	m := c.Message
 	rev, open := s.revs.get(m.ID)
 	if !open || rev != m.Rev {
 		stored, prev, err := message(s.group.txn, m.ID)
 		switch {
 		case err == delivery.ErrNotFound:
-			return delivery.ErrConflict
+			return false, delivery.ErrConflict
 		case err != nil:
-			return err
+			return false, err
 		case stored.Rev != m.Rev:
 			return again(c, stored, prev)
 		}
 		open = !stored.Settled()
 	}
+	if err := s.affordable(c); err != nil {
+		return false, err
+	}
 	prev := m.Rev
 	m.Rev = uint64(s.next())
 	s.notices(c)
 	if err := s.group.message(m, prev); err != nil {
-		return fatal{err}
+		return false, fatal{err}
 	}
 	s.moved(m, open)
-	return nil
+	return false, nil
 }
 
 // moved keeps revisions and counts in step with a staged message.
@@ -328,28 +344,33 @@ func (s *Store) moved(m *delivery.Message, wasOpen bool) {
 }
 
 // again sets what a change got when it was written before; ErrConflict when what is stored is another one.
-func again(c *delivery.Change, stored *delivery.Message, prev uint64) error {
+func again(c *delivery.Change, stored *delivery.Message, prev uint64) (written bool, err error) {
 	m := c.Message
 	if prev != m.Rev || !rule.Same(stored, m) {
-		return delivery.ErrConflict
+		return false, delivery.ErrConflict
 	}
 	m.Rev, m.Stands = stored.Rev, stored.Stands
 	for i := range c.Entries {
 		c.Entries[i].Position = delivery.Position(stored.Rev) + delivery.Position(i) + 1
 	}
-	return nil
+	return true, nil
 }
 
-// tell stages entries without a message, unless a commit whose outcome stayed open has written them.
-func (s *Store) tell(c *delivery.Change) error {
-	if len(c.Entries) > 0 && c.Entries[0].Position != 0 {
-		written, err := hasNotice(s.group.txn, &c.Entries[0])
-		if written || err != nil {
-			return err
-		}
+// tell stages entries without a message, unless a commit whose outcome stayed open has written the change.
+func (s *Store) tell(c *delivery.Change) (written bool, err error) {
+	switch {
+	case len(c.Entries) > 0 && c.Entries[0].Position != 0:
+		written, err = hasNotice(s.group.txn, &c.Entries[0])
+	case len(c.Entries) == 0 && c.Talk != nil:
+		written, err = s.spoke(c.Talk)
 	}
-	s.notices(c)
-	return nil
+	if !written && err == nil {
+		err = s.affordable(c)
+	}
+	if !written && err == nil {
+		s.notices(c)
+	}
+	return written, err
 }
 
 func (s *Store) notices(c *delivery.Change) {

@@ -1,10 +1,14 @@
 package badger
 
 import (
+	"bytes"
+	"fmt"
 	"time"
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/sms"
+	"github.com/seed-7a41469f/godwit/store/internal/rule"
 )
 
 // WithTabledEvery returns opt for a store that looks that often which groups have left the log.
@@ -55,11 +59,42 @@ func NoticeRecord(user contacts.Address, body string) []byte {
 	return appendNotice(appendNoticeHead(nil, user, 5), &e, delivery.ID{}, 5)
 }
 
-// ParseAll reads octets as each kind of record.
-func ParseAll(b []byte) {
+// TalkRecord returns the record of a conversation that was written before.
+func TalkRecord(t sms.Talk) []byte { return appendTalk(nil, &t, 3) }
+
+// CounterRecord returns the record of a counter.
+func CounterRecord(total int64, until time.Time) []byte {
+	return appendCounter(nil, rule.Counter{Total: total, Until: until})
+}
+
+// MeetingRecord returns the record of what a side knows.
+func MeetingRecord(at time.Time, mine string) []byte { return appendMeeting(nil, at, []byte(mine)) }
+
+// ParseAll reads octets as each kind of record, and returns what is not the same once it was written again.
+func ParseAll(b []byte) error {
 	parseMessage(delivery.ID{}, b)
 	parseNotices(b)
 	noticeUser(b)
-	parseMeeting(b)
 	parseIndex([]byte{prefixIndex, 0, 0, 0, 0, 0, 0, 0, 0}, b)
+	if at, mine, err := parseMeeting(b); err == nil && !bytes.Equal(appendMeeting(nil, at, mine), b) {
+		return fmt.Errorf("a meeting of %s, %q", at, mine)
+	}
+	if t, err := parseTalk(b); err == nil {
+		if again, err := parseTalk(appendTalk(nil, &t.Talk, t.prev)); err != nil || again != t {
+			return fmt.Errorf("%+v became %+v, %v", t, again, err)
+		}
+	}
+	if c, err := parseCounter(b); err == nil {
+		if again, err := parseCounter(appendCounter(nil, c)); err != nil || again != c {
+			return fmt.Errorf("%+v became %+v, %v", c, again, err)
+		}
+	}
+	return nil
+}
+
+// Groups returns how many groups were written.
+func (s *Store) Groups() uint64 {
+	<-s.turn
+	defer s.unlock()
+	return s.reads.last
 }

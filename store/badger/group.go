@@ -21,12 +21,15 @@ type group struct {
 	count   int
 	size    int64 // as badger counts it, to stay below its limit
 	notices []notices
-	pending int64                    // octets in them, part of no record yet
+	pending int64                    // octets in them and in counters, part of no record yet
 	of      map[contacts.Address]int // index in notices
 	index   []byte                   // value of the group's index record
 	first   delivery.Position        // of its new messages
 	latest  delivery.Position        // position of the latest new message
 	seen    map[seenKey]delivery.Position
+
+	counters map[string]counter // those that the group has asked for
+	spent    int                // and changed
 }
 
 // notices are those of one user in the group.
@@ -51,7 +54,7 @@ const (
 
 func (g *group) begin(txn *bdg.Txn, now time.Time) {
 	if g.of == nil {
-		g.of, g.seen = map[contacts.Address]int{}, map[seenKey]delivery.Position{}
+		g.of, g.seen, g.counters = map[contacts.Address]int{}, map[seenKey]delivery.Position{}, map[string]counter{}
 	}
 	if cap(g.arena) > arenaKeep {
 		g.arena = nil
@@ -61,6 +64,8 @@ func (g *group) begin(txn *bdg.Txn, now time.Time) {
 	g.notices, g.pending, g.index, g.first, g.latest = g.notices[:0], 0, g.index[:0], 0, 0
 	clear(g.of)
 	clear(g.seen)
+	clear(g.counters)
+	g.spent = 0
 }
 
 // set stages a record whose key and value are the last octets of the arena, the key keyLen of them.
@@ -148,7 +153,7 @@ func (g *group) listed(id delivery.ID, from contacts.Address) {
 	g.latest = id.Position()
 }
 
-// finish stages what is written once a group: notices, how far devices have seen, and the record that carries the last position.
+// finish stages what is written once a group: notices, counters, and the record that carries the last position.
 func (g *group) finish(last delivery.Position) error {
 	for i := range g.notices {
 		n := &g.notices[i]
@@ -159,6 +164,9 @@ func (g *group) finish(last delivery.Position) error {
 		if err := g.set(start, noticeLen, 0); err != nil {
 			return err
 		}
+	}
+	if err := g.setCounters(); err != nil {
+		return err
 	}
 	if g.first == 0 {
 		return g.setPosition([]byte{prefixTick}, last)
@@ -193,5 +201,27 @@ func bound(c *delivery.Change) (n int64) {
 	for i := range c.Seen {
 		n += 96 + int64(len(c.Seen[i].User)+len(c.Seen[i].Device))
 	}
+	for i := range c.Meetings {
+		m := &c.Meetings[i]
+		n += 96 + int64(len(m.Gateway)+len(m.ID)+len(m.Mine))
+	}
+	if t := c.Talk; t != nil {
+		n += 160 + int64(len(t.Own)+len(t.Peer)+len(t.User))
+	}
+	for i := range c.Counts {
+		n += 64 + int64(len(c.Counts[i].Key))
+	}
 	return n
+}
+
+// setValue stages a record.
+func (g *group) setValue(key, val []byte) error {
+	start := len(g.arena)
+	g.arena = append(append(g.arena, key...), val...)
+	return g.set(start, len(key), 0)
+}
+
+// empty reports whether nothing is staged.
+func (g *group) empty() bool {
+	return g.count == 0 && g.size == 0 && len(g.notices) == 0 && g.spent == 0
 }

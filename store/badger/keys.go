@@ -21,8 +21,9 @@ const (
 	prefixSeen     = 'p' // user 0 device: how far a device has seen the inbox
 	prefixFloor    = 'f' // user: what was forgotten
 	prefixAgeFloor = 'F' // what is too old for any inbox
-	prefixMeet     = 'd' // gateway and its message id: what submitter and reporter know
-	prefixTalk     = 'c' // own number 0 peer: whose conversation it is
+	prefixMeet     = 'd' // gateway, its message id, side: what submitter or reporter knows
+	prefixTalk     = 'c' // peer 0 own number: whose conversation it is
+	prefixCounter  = 'b' // key: what a counter stands at
 	prefixTable    = 't' // key: a row of the contacts.Table
 )
 

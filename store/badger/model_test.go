@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/sms"
 	"github.com/seed-7a41469f/godwit/store/badger"
 	"github.com/seed-7a41469f/godwit/store/memory"
 	"github.com/seed-7a41469f/godwit/store/storetest"
@@ -32,7 +34,7 @@ func TestModel(t *testing.T) {
 		m := &model{t: t, dir: dir, real: open(t, dir, badger.Options{}), fake: memory.New(), now: time.Now()}
 		defer func() { m.real.Close() }()
 		r.Repeat(map[string]func(*rapid.T){
-			"post": m.post, "advance": m.advance, "tell": m.tell, "see": m.see, "forget": m.forget, "prune": m.prune, "restart": m.restart, "": m.check,
+			"post": m.post, "advance": m.advance, "spend": m.spend, "tell": m.tell, "see": m.see, "forget": m.forget, "prune": m.prune, "restart": m.restart, "": m.check,
 		})
 	})
 }
@@ -133,6 +135,84 @@ func (m *model) advance(r *rapid.T) {
 	})
 }
 
+var (
+	peers    = []contacts.Number{"8613800138000", "861380013800"} // one begins like the other
+	counters = []string{"day", "month", "ann"}
+)
+
+// spend commits a group of changes with all that an SMS brings along, some of them with an advance and some made again as they were.
+func (m *model) spend(r *rapid.T) {
+	var group [2][]delivery.Change
+	var advanced [2][]*delivery.Message
+	for range rapid.IntRange(1, 4).Draw(r, "n") {
+		c := delivery.Change{Meetings: m.meetings(r), Counts: m.counts(r)}
+		talk := m.talk(r)
+		with := -1
+		if len(m.pairs) > 0 && rapid.Bool().Draw(r, "with a message") {
+			with = rapid.IntRange(0, len(m.pairs)-1).Draw(r, "message")
+		}
+		for i, s := range m.stores() {
+			mine := c
+			mine.Meetings, mine.Counts = slices.Clone(c.Meetings), slices.Clone(c.Counts)
+			if with >= 0 {
+				l := m.pairs[with][i]
+				l.Trail = append(l.Trail[:len(l.Trail):len(l.Trail)], delivery.Step{At: m.now, Evidence: fmt.Sprint(m.posts)})
+				mine.Message = l
+				advanced[i] = append(advanced[i], l)
+			}
+			if talk != nil {
+				k := *talk
+				if had, err := s.Talk(m.t.Context(), k.Own, k.Peer); err == nil {
+					k.Rev = had.Rev // stale for the second one of a group
+				}
+				mine.Talk = &k
+			}
+			group[i] = append(group[i], mine)
+		}
+		m.posts++
+	}
+	m.commit(r, func(i int) []delivery.Change { return group[i] })
+	for j := range group[0] {
+		if a, b := group[0][j], group[1][j]; !reflect.DeepEqual(a.Meetings, b.Meetings) {
+			r.Fatalf("badger learns %q, memory %q", a.Meetings, b.Meetings)
+		}
+	}
+	for i := range advanced { // what was refused is read again, with the trail that is stored
+		for _, l := range advanced[i] {
+			if stored, err := m.stores()[i].Message(m.t.Context(), l.ID); err == nil {
+				*l = *stored
+			}
+		}
+	}
+}
+
+func (m *model) meetings(r *rapid.T) (met []sms.Meeting) {
+	for range rapid.IntRange(0, 2).Draw(r, "meetings") {
+		side := rapid.SampledFrom([]sms.Side{sms.Submitter, sms.Reporter}).Draw(r, "side")
+		met = append(met, sms.Meeting{Gateway: "g", ID: rapid.SampledFrom([]string{"1", "2"}).Draw(r, "id"), Side: side, Mine: []byte(rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(r, "mine"))})
+	}
+	return met
+}
+
+func (m *model) counts(r *rapid.T) (counts []sms.Count) {
+	for range rapid.IntRange(0, 3).Draw(r, "counts") {
+		counts = append(counts, sms.Count{
+			Key: rapid.SampledFrom(counters).Draw(r, "key"), Add: rapid.Int64Range(-3, 5).Draw(r, "add"), Most: rapid.SampledFrom([]int64{0, 8, 20}).Draw(r, "most"),
+			Until: m.now.Add(rapid.SampledFrom([]time.Duration{1, 24 * 7, 24 * 50}).Draw(r, "hours") * time.Hour),
+		})
+	}
+	return counts
+}
+
+func (m *model) talk(r *rapid.T) *sms.Talk {
+	if rapid.Bool().Draw(r, "no talk") {
+		return nil
+	}
+	t := sms.Talk{Own: rapid.SampledFrom([]contacts.Number{"4915100000000", "4915100000001"}).Draw(r, "own"), Peer: rapid.SampledFrom(peers).Draw(r, "peer")}
+	t.User, t.At, t.Digest = rapid.SampledFrom(users).Draw(r, "user"), m.now, rapid.Uint64().Draw(r, "digest")
+	return &t
+}
+
 func (m *model) tell(r *rapid.T) {
 	user, n := rapid.SampledFrom(users).Draw(r, "user"), rapid.IntRange(1, 3).Draw(r, "n")
 	m.commit(r, func(int) []delivery.Change {
@@ -178,6 +258,7 @@ func (m *model) prune(r *rapid.T) {
 	keep := delivery.Retention{
 		History: rapid.SampledFrom([]time.Duration{0, 24 * 30}).Draw(r, "history") * time.Hour, Keys: 24 * time.Hour,
 		InboxAge: 24 * 20 * time.Hour, Notices: rapid.SampledFrom([]int{3, 1000}).Draw(r, "notices"), NoticeAge: 24 * 7 * time.Hour,
+		Talks: rapid.SampledFrom([]time.Duration{0, 24 * 30}).Draw(r, "talks") * time.Hour,
 	}
 	for _, s := range m.stores() {
 		if err := s.Prune(m.t.Context(), m.now.Add(later), keep); err != nil {
@@ -239,6 +320,17 @@ func (m *model) everything(r *rapid.T, s storetest.Store) (all []string) {
 		devices, err := s.Seen(m.t.Context(), user)
 		all = append(all, fmt.Sprint(user, " has ", len(devices), err))
 	}
+	for _, peer := range peers {
+		talks, err := s.Talks(m.t.Context(), peer)
+		for _, k := range talks {
+			all = append(all, fmt.Sprint(k.Own, k.Peer, k.User, k.At.UnixMicro(), k.Heard.IsZero(), k.Digest, err))
+		}
+	}
+	totals, err := s.Totals(m.t.Context(), counters...)
+	if err != nil {
+		r.Fatal(err)
+	}
+	all = append(all, fmt.Sprint(totals))
 	page, _, err := s.List(m.t.Context(), delivery.Query{})
 	if err != nil {
 		r.Fatal(err)

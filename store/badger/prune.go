@@ -35,10 +35,7 @@ func (s *Store) Prune(ctx context.Context, now time.Time, keep delivery.Retentio
 	}); err != nil {
 		return err
 	}
-	return s.sweep(ctx, prefixMeet, func(val []byte) bool {
-		m, err := parseMeeting(val)
-		return err == nil && now.Sub(m.at) > rule.LedgerAge
-	})
+	return s.pruneSMS(ctx, now, keep)
 }
 
 func (s *Store) raiseAgeFloor(ctx context.Context, floor delivery.Position) error {

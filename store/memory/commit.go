@@ -42,11 +42,9 @@ func (s *Store) Commit(ctx context.Context, changes []delivery.Change) []error {
 		return repeat(err, len(changes))
 	}
 	errs := make([]error, len(changes))
-	revs := make([]uint64, len(changes))
+	before := make([]rule.Revs, len(changes))
 	for i := range changes {
-		if m := changes[i].Message; m != nil {
-			revs[i] = m.Rev
-		}
+		before[i] = rule.RevsOf(&changes[i])
 	}
 	err := s.commit(ctx, func(t *turn) {
 		for i := range changes {
@@ -55,10 +53,8 @@ func (s *Store) Commit(ctx context.Context, changes []delivery.Change) []error {
 		}
 	})
 	if err != nil {
-		for i := len(changes) - 1; i >= 0; i-- {
-			if m := changes[i].Message; m != nil {
-				m.Rev = revs[i]
-			}
+		for i := len(changes) - 1; i >= 0; i-- { // backwards: a message may be in the group twice
+			before[i].Restore(&changes[i])
 		}
 		return repeat(err, len(changes))
 	}
@@ -81,35 +77,43 @@ func (t *turn) judge(c *delivery.Change) error {
 		return err
 	}
 	switch m := c.Message; {
-	case m == nil:
-		if !t.wrote(c.Entries) {
-			t.entries(c, nil)
-		}
+	case m == nil && t.wrote(c):
+		t.recall(c)
+	case m != nil && t.same(m):
+		t.repeated(c)
+		t.recall(c)
 	default:
-		if r, ok := t.messages[m.ID]; ok && t.same(r, m) {
-			t.repeated(c, r)
-			return nil
-		}
 		if err := t.admit(c); err != nil {
 			return err
 		}
-		t.message(c)
+		if err := t.affordable(c); err != nil {
+			return err
+		}
+		if m != nil {
+			t.message(c)
+		} else {
+			t.entries(c, nil)
+		}
+		t.say(c)
 	}
+	t.meet(c.Meetings) // what was there already stays as it is
 	t.seenBy(c.Seen)
 	return nil
 }
 
-// wrote reports whether entries without a message are there already, from a commit whose outcome stayed open.
-func (t *turn) wrote(entries []delivery.Entry) bool {
-	if len(entries) == 0 || entries[0].Position == 0 {
-		return false
+// wrote reports whether a change without a message is there already, from a commit whose outcome stayed open.
+func (t *turn) wrote(c *delivery.Change) bool {
+	entries := c.Entries
+	if len(entries) == 0 {
+		return c.Talk != nil && t.spoke(c.Talk)
 	}
-	return slices.ContainsFunc(t.inboxes[entries[0].User], func(e delivery.Entry) bool { return e.Position == entries[0].Position })
+	return entries[0].Position != 0 && slices.ContainsFunc(t.inboxes[entries[0].User], func(e delivery.Entry) bool { return e.Position == entries[0].Position })
 }
 
 // same reports whether m was written before as it is.
-func (t *turn) same(r record, m *delivery.Message) bool {
-	if r.prev != m.Rev {
+func (t *turn) same(m *delivery.Message) bool {
+	r, ok := t.messages[m.ID]
+	if !ok || r.prev != m.Rev {
 		return false
 	}
 	stored, err := r.message()
@@ -117,7 +121,8 @@ func (t *turn) same(r record, m *delivery.Message) bool {
 }
 
 // repeated sets what the change got when it was written.
-func (t *turn) repeated(c *delivery.Change, r record) {
+func (t *turn) repeated(c *delivery.Change) {
+	r := t.messages[c.Message.ID]
 	c.Message.Rev, c.Message.Stands = r.rev, r.stands
 	for i := range c.Entries {
 		c.Entries[i].Position = delivery.Position(r.rev) + delivery.Position(i) + 1
@@ -127,6 +132,9 @@ func (t *turn) repeated(c *delivery.Change, r record) {
 // admit says why a change cannot be written.
 func (t *turn) admit(c *delivery.Change) error {
 	m := c.Message
+	if m == nil {
+		return nil
+	}
 	if r, ok := t.messages[m.ID]; ok || m.Rev != 0 {
 		if r.rev != m.Rev {
 			return delivery.ErrConflict

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/sms"
 	"github.com/seed-7a41469f/godwit/store/memory"
 	"github.com/seed-7a41469f/godwit/store/storetest"
 )
@@ -87,13 +88,14 @@ func TestSameChangeAfterAFault(t *testing.T) {
 	for _, wrote := range []memory.Extent{memory.Nothing, memory.All, memory.Unsynced} {
 		s := memory.New()
 		m := letter("once")
-		group := []delivery.Change{{Message: m, Entries: []delivery.Entry{{User: "ann", Kind: delivery.Receipt}}}}
+		talk, spent := &sms.Talk{Own: "1", Peer: "2", User: "ann", At: time.Now()}, []sms.Count{{Key: "day", Add: 3, Most: 3, Until: time.Now().Add(time.Hour)}}
+		group := []delivery.Change{{Message: m, Entries: []delivery.Entry{{User: "ann", Kind: delivery.Receipt}}, Talk: talk, Counts: spent}}
 		s.Inject(memory.Fault{Wrote: wrote, Err: memory.ErrFault})
-		if errs := s.Commit(t.Context(), group); errs == nil || m.Rev != 0 {
-			t.Fatalf("extent %d: %v, revision %d", wrote, errs, m.Rev)
+		if errs := s.Commit(t.Context(), group); errs == nil || m.Rev != 0 || talk.Rev != 0 {
+			t.Fatalf("extent %d: %v, revisions %d, %d", wrote, errs, m.Rev, talk.Rev)
 		}
-		if errs := s.Commit(t.Context(), group); errs != nil {
-			t.Fatalf("extent %d: %v", wrote, errs)
+		if errs := s.Commit(t.Context(), group); errs != nil || talk.Rev == 0 || spent[0].Total != 3 {
+			t.Fatalf("extent %d: %v, %+v, %+v", wrote, errs, talk, spent)
 		}
 		if found := texts(t, s.Crash()); len(found) != 1 {
 			t.Errorf("extent %d: %q", wrote, found)

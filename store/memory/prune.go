@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,13 +21,15 @@ func (s *Store) Prune(ctx context.Context, now time.Time, keep delivery.Retentio
 			for user := range s.inboxes {
 				s.pruneInbox(user, now, keep)
 			}
-			for key, m := range s.meets {
-				if now.Sub(m.at) > rule.LedgerAge {
-					delete(s.meets, key)
-				}
-			}
+			s.pruneSMS(now, keep)
 		})
 	})
+}
+
+func (s *state) pruneSMS(now time.Time, keep delivery.Retention) {
+	maps.DeleteFunc(s.meets, func(_ string, m meeting) bool { return now.Sub(m.at) > rule.LedgerAge })
+	maps.DeleteFunc(s.talks, func(_ pair, k talk) bool { return rule.Quiet(k.At, now, keep) })
+	maps.DeleteFunc(s.counters, func(_ string, c rule.Counter) bool { return now.After(c.Until) })
 }
 
 func (s *state) pruneMessages(now time.Time, keep delivery.Retention) {

@@ -22,7 +22,8 @@ type state struct {
 	floors   map[contacts.Address]delivery.Position
 	floor    delivery.Position // settled messages up to it are in no inbox any more
 	meets    map[string]meeting
-	talks    map[pair]sms.Talk
+	talks    map[pair]talk
+	counters map[string]rule.Counter
 	table    map[string]row
 }
 
@@ -35,12 +36,18 @@ type record struct {
 	octets    []byte
 }
 
+// A meeting is what one side knows of a gateway's message id.
 type meeting struct {
-	sides [2][]byte // Submitter, Reporter
-	at    time.Time
+	mine []byte
+	at   time.Time
 }
 
 type pair struct{ own, peer contacts.Number }
+
+type talk struct {
+	sms.Talk
+	prev uint64 // the revision it was made from
+}
 
 type row struct {
 	val []byte
@@ -56,7 +63,8 @@ func newState() *state {
 		seen:     map[contacts.Address]map[string]delivery.Position{},
 		floors:   map[contacts.Address]delivery.Position{},
 		meets:    map[string]meeting{},
-		talks:    map[pair]sms.Talk{},
+		talks:    map[pair]talk{},
+		counters: map[string]rule.Counter{},
 		table:    map[string]row{},
 	}
 }
@@ -65,7 +73,7 @@ func (s *state) clone() *state {
 	c := &state{
 		last: s.last, floor: s.floor,
 		messages: maps.Clone(s.messages), opened: maps.Clone(s.opened), keys: maps.Clone(s.keys), inboxes: maps.Clone(s.inboxes), seen: maps.Clone(s.seen),
-		floors: maps.Clone(s.floors), meets: maps.Clone(s.meets), talks: maps.Clone(s.talks), table: maps.Clone(s.table),
+		floors: maps.Clone(s.floors), meets: maps.Clone(s.meets), talks: maps.Clone(s.talks), counters: maps.Clone(s.counters), table: maps.Clone(s.table),
 	}
 	for user, entries := range c.inboxes {
 		c.inboxes[user] = slices.Clip(entries)

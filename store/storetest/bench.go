@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // Bench runs the benchmarks. An operation is a message; "cpu-us/msg" is what it costs on all cores, which unlike the time does not depend on the disk.
@@ -21,6 +23,11 @@ func Bench(b *testing.B, open func(t testing.TB) Harness) {
 	}
 	b.Run("accept+settle+receipt/group=256", func(b *testing.B) { pairs(b, open(b), 256, true) })
 	b.Run("accept with key/group=256", func(b *testing.B) { acceptKeyed(b, open(b), 256) })
+	for _, size := range []int{1, 16, 256} {
+		b.Run(fmt.Sprintf("advance/group=%d", size), func(b *testing.B) { advanceAll(b, open(b), size, func(*delivery.Change, int) {}) })
+		b.Run(fmt.Sprintf("sms claim/group=%d", size), func(b *testing.B) { advanceAll(b, open(b), size, claim) })
+		b.Run(fmt.Sprintf("sms outcome/group=%d", size), func(b *testing.B) { advanceAll(b, open(b), size, outcome) })
+	}
 	b.Run("inbox/page=256", func(b *testing.B) { drain(b, open(b), 256) })
 	b.Run("message", func(b *testing.B) { messages(b, open(b)) })
 	b.Run("recover", func(b *testing.B) { recoverAll(b, open(b)) })
@@ -112,6 +119,49 @@ func pairs(b *testing.B, s delivery.Store, size int, receipts bool) {
 			commit(b, s, group...)
 		}
 	})
+}
+
+// advanceAll advances messages once each; with adds what an SMS brings along.
+func advanceAll(b *testing.B, s delivery.Store, size int, with func(c *delivery.Change, i int)) {
+	var all []*delivery.Message
+	for i := 0; i < b.N; i += 256 {
+		group := make([]delivery.Change, 0, 256)
+		for j := i; j < min(i+256, b.N); j++ {
+			all = append(all, benchLetter(j))
+			group = append(group, delivery.Change{Message: all[j]})
+		}
+		commit(b, s, group...)
+	}
+	measure(b, func() {
+		for i := 0; i < b.N; i += size {
+			group := make([]delivery.Change, 0, size)
+			for j := i; j < min(i+size, b.N); j++ {
+				all[j].State, all[j].Due = delivery.Submitting, time.Time{}
+				c := delivery.Change{Message: all[j]}
+				with(&c, j)
+				group = append(group, c)
+			}
+			commit(b, s, group...)
+		}
+	})
+}
+
+// claim is what one submit costs beside its message: whose conversation it is, the budget of day and month, and the caps of sender, recipient and prefix.
+func claim(c *delivery.Change, i int) {
+	until := accepted.Add(day)
+	c.Talk = &sms.Talk{Own: own, Peer: contacts.Number(fmt.Sprintf("86138%08d", i)), User: c.Message.From, Ref: sms.Ref(c.Message.ID), At: accepted}
+	c.Counts = []sms.Count{
+		{Key: "budget day 2026-11-24", Add: 75_000, Most: 1 << 50, Until: until},
+		{Key: "budget month 2026-11", Add: 75_000, Most: 1 << 50, Until: until},
+		{Key: "sender 2026-11-24 " + string(c.Message.From), Add: 1, Most: 1 << 50, Until: until},
+		{Key: "recipient 2026-11-24 " + string(c.Talk.Peer), Add: 1, Most: 1 << 50, Until: until},
+		{Key: fmt.Sprintf("loop %s %s %d", c.Message.From, c.Talk.Peer, i), Add: 1, Most: 1 << 50, Until: until},
+	}
+}
+
+// outcome is what its answer costs.
+func outcome(c *delivery.Change, i int) {
+	c.Meetings = []sms.Meeting{{Gateway: "carrier", ID: fmt.Sprintf("%08x", i*7919), Side: sms.Submitter, Mine: append(slices.Clone(c.Message.ID[:]), 1)}}
 }
 
 func fill(b *testing.B, s delivery.Store, n int) (ids []delivery.ID) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
@@ -48,7 +49,9 @@ func talks(t *testing.T, h Harness) {
 	}
 	first := sms.Talk{Own: own, Peer: peer, User: ann, Ref: sms.Ref{1, 2}, At: accepted}
 	wants(t, h.Bind(ctx, first), nil)
-	wants(t, h.Bind(ctx, first), sms.ErrTaken)
+	other := first
+	other.User = cleo
+	wants(t, h.Bind(ctx, other), sms.ErrTaken)
 	got, err := h.Talk(ctx, own, peer)
 	if err != nil || got.Rev == 0 || got.User != ann || got.Ref != first.Ref || !got.At.Equal(first.At) || got.Own != own || got.Peer != peer {
 		t.Fatalf("%+v, %v", got, err)
@@ -124,9 +127,11 @@ func table(t *testing.T, h Harness) {
 func writeLedger(t testing.TB, s Store) {
 	t.Helper()
 	meets(t, s, "carrier", "kept", sms.Submitter, "m", "")
-	if err := s.Bind(ctx, sms.Talk{Own: own, Peer: peer, User: ann, At: accepted}); err != nil {
-		t.Fatal(err)
-	}
+	m := letter(ann, cleo, "with all of SMS")
+	commit(t, s, delivery.Change{
+		Message: m, Meetings: []sms.Meeting{meeting("group", sms.Submitter, "m")}, Talk: chat(own, peer, ann), Counts: []sms.Count{count("day", 3, 5), count("ann", 1, 1)},
+	}, delivery.Change{Counts: []sms.Count{count("day", 2, 5)}})
+	commit(t, s, delivery.Change{Message: settled(t, m), Counts: []sms.Count{count("ann", -1, 1)}})
 	if _, _, err := s.Table().Write(ctx, []contacts.Write{{Key: "user/a", Val: []byte("1")}}); err != nil {
 		t.Fatal(err)
 	}
@@ -135,9 +140,12 @@ func writeLedger(t testing.TB, s Store) {
 func checkLedger(t testing.TB, s Store) {
 	t.Helper()
 	meets(t, s, "carrier", "kept", sms.Reporter, "d", "m")
-	if talk, err := s.Talk(ctx, own, peer); err != nil || talk.User != ann {
-		t.Fatalf("%+v, %v", talk, err)
-	}
+	same(t, spoken(t, s, peer), []string{"4915100000000 4915112345678"})
+	stands(t, s, "5 0", "day", "ann")
+	same(t, outcomes(t, s, delivery.Change{Counts: []sms.Count{count("day", 1, 5)}}, delivery.Change{Talk: chat(own, peer, cleo)}), []string{"over day", sms.ErrTaken.Error()})
+	met := []sms.Meeting{meeting("group", sms.Reporter, "d")}
+	commit(t, s, delivery.Change{Meetings: met})
+	same(t, learned(met), []string{"m"})
 	found, _ := rows(t, s.Table(), "user/")
 	same(t, found, []string{"user/a=1"})
 }

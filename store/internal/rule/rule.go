@@ -4,7 +4,6 @@ package rule
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -41,7 +40,7 @@ func CheckChange(c *delivery.Change) error {
 			return err
 		}
 	}
-	return nil
+	return checkSMS(c)
 }
 
 func checkEntry(m *delivery.Message, e *delivery.Entry) error {
@@ -150,22 +149,4 @@ func Same(stored, m *delivery.Message) bool {
 	a, errA := stored.AppendBinary(nil)
 	b, errB := mine.AppendBinary(nil)
 	return errA == nil && errB == nil && string(a) == string(b)
-}
-
-// JoinLedger keeps the greater of two values of one side; changed tells that it is not what was there.
-func JoinLedger(had, mine []byte) (keep []byte, changed bool) {
-	if had != nil && string(had) >= string(mine) {
-		return had, false
-	}
-	if mine == nil {
-		mine = []byte{}
-	}
-	return mine, true
-}
-
-// LedgerKey names what is known of a gateway's message id.
-func LedgerKey(gateway, id string) string {
-	var n [4]byte
-	binary.BigEndian.PutUint32(n[:], uint32(len(gateway)))
-	return string(n[:]) + gateway + id
 }

@@ -1,0 +1,138 @@
+package delivery
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/seed-7a41469f/godwit/sms"
+)
+
+// limits remember what counters stood at when they were last written: a hint by which the policy says no before an attempt is made. The store decides.
+type limits struct {
+	mu     sync.Mutex
+	totals map[string]total
+}
+
+type total struct {
+	value int64
+	until time.Time
+}
+
+func newLimits() *limits { return &limits{totals: map[string]total{}} }
+
+// learn takes what a commit has made of counters.
+func (l *limits) learn(counts []sms.Count, err error) {
+	if err != nil || len(counts) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range counts {
+		if c.Most > 0 || l.totals[c.Key] != (total{}) {
+			l.totals[c.Key] = total{c.Total, c.Until}
+		}
+	}
+}
+
+// set notes what a counter stands at.
+func (l *limits) set(c sms.Count, value int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.totals[c.Key] = total{value, c.Until}
+}
+
+// over returns the limit that the counts would pass, as a reason; empty: none that is known of.
+func (l *limits) over(counts []sms.Count) Reason {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range counts {
+		if c.Most > 0 && l.totals[c.Key].value+c.Add > c.Most {
+			return limitReason(c.Key)
+		}
+	}
+	return ""
+}
+
+// sweep forgets counters whose time is over.
+func (l *limits) sweep(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, t := range l.totals {
+		if !now.Before(t.until) {
+			delete(l.totals, key)
+		}
+	}
+}
+
+// limitReason is why a message is no SMS when a counter is at its limit.
+func limitReason(key string) Reason {
+	switch sms.LimitOf(key) {
+	case sms.DayBudget:
+		return BudgetDay
+	case sms.MonthBudget:
+		return BudgetMonth
+	case sms.SenderDay:
+		return RateSender
+	case sms.RecipientDay:
+		return RateRecipient
+	case sms.PrefixHour:
+		return RatePrefix
+	}
+	return LoopGuard
+}
+
+// facts are what the policy is asked with; it reads memory only.
+func (e *Engine) facts(m *Message, registered bool, now time.Time) Facts {
+	to, _ := m.To.Number()
+	f := Facts{Registered: registered, Denied: !e.cfg.Policy.Allows(to) || e.dispatch != nil && !e.dispatch.Routed(to), OptedOut: e.cfg.OptOuts != nil && e.cfg.OptOuts.Out(to)}
+	if segments, err := sms.Split(e.rules.text(m)); err == nil {
+		f.Over = e.limits.over(e.cfg.Policy.Reserve(m.From, to, len(segments), m.SMS == nil || m.SMS.Booked.IsZero(), false, now))
+	}
+	return f
+}
+
+// givenBack are the counts that a finished attempt gives back.
+func (e *Engine) givenBack(m *Message, b Back) []sms.Count {
+	if b == (Back{}) || b.At.IsZero() {
+		return nil
+	}
+	to, _ := m.To.Number()
+	return e.cfg.Policy.Release(m.From, to, b.Segments, b.SMS, b.At)
+}
+
+// spent counts what the carrier has, or may have.
+func (e *Engine) spent(m *Message, segments int) {
+	if n := len(m.SMS.Segments); n > 0 {
+		e.stats.Spent.Add(m.SMS.Price.Micros / int64(n) * int64(segments))
+	}
+}
+
+// Spend is what was booked on the budgets, and how much they are; a zero budget means that there is none.
+type Spend struct {
+	Day, Month             sms.Money
+	DayBudget, MonthBudget sms.Money
+}
+
+// Spend returns what stands on the budgets now.
+func (e *Engine) Spend(ctx context.Context) (Spend, error) {
+	p, now := e.cfg.Policy, time.Now()
+	totals, err := e.cfg.Store.Totals(ctx, sms.DayKey(now), sms.MonthKey(now))
+	if err != nil {
+		return Spend{}, err
+	}
+	currency := p.Prices.Currency
+	return Spend{sms.Money{Micros: totals[0], Currency: currency}, sms.Money{Micros: totals[1], Currency: currency}, p.DayBudget, p.MonthBudget}, nil
+}
+
+// learnLimit reads what a counter stands at that refused a claim, so that the next message need not be refused by the store.
+func (e *Engine) learnLimit(ctx context.Context, key string, counts []sms.Count) {
+	for _, c := range counts {
+		if c.Key != key {
+			continue
+		}
+		if totals, err := e.cfg.Store.Totals(ctx, key); err == nil {
+			e.limits.set(c, totals[0])
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package delivery
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed-7a41469f/godwit/sms"
+)
+
+// unknowns finds the message of unknown outcome that a report can only be about whose id nobody knows: the one that its user_message_reference names, or the
+// only one of its pair of numbers. Reports that come before the outcome is known to be unknown are remembered for a while. All of it is a hint, in memory.
+type unknowns struct {
+	mu    sync.Mutex
+	pairs map[string][]unknown // by originator and recipient
+	where map[ID]string
+	early []earlyReport // oldest first
+}
+
+type unknown struct {
+	id       ID
+	segments int
+	first    int // the first segment that is unknown, from 1
+}
+
+type earlyReport struct {
+	at     time.Time
+	report sms.DLR
+}
+
+const (
+	earlyKept = 10 * time.Minute
+	earlyMost = 4096
+)
+
+func newUnknowns() *unknowns { return &unknowns{pairs: map[string][]unknown{}, where: map[ID]string{}} }
+
+// update notes what a message has become.
+func (u *unknowns) update(m *Message) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	pair, in := u.where[m.ID]
+	is := m.State == OutcomeUnknown && m.SMS != nil && !m.Settled()
+	switch {
+	case in && !is:
+		rest := slices.DeleteFunc(u.pairs[pair], func(o unknown) bool { return o.id == m.ID })
+		if u.pairs[pair] = rest; len(rest) == 0 {
+			delete(u.pairs, pair)
+		}
+		delete(u.where, m.ID)
+	case is && !in:
+		pair = m.SMS.From + ">" + string(m.To)
+		o := unknown{id: m.ID, segments: len(m.SMS.Segments), first: 1}
+		for i, s := range m.SMS.Segments {
+			if s.State == SegmentUnknown {
+				o.first = i + 1
+				break
+			}
+		}
+		u.where[m.ID] = pair
+		u.pairs[pair] = append(u.pairs[pair], o)
+	}
+}
+
+// earlyFor returns the reports that came early and may be about a message.
+func (u *unknowns) earlyFor(m *Message) (all []sms.DLR) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, r := range u.early {
+		if r.report.From == m.SMS.From && string(r.report.To) == string(m.To) {
+			all = append(all, r.report)
+		}
+	}
+	return all
+}
+
+// named returns the message and segment that a report is about; ok false: it may be several, or none yet, and is remembered.
+func (u *unknowns) named(r sms.DLR, now time.Time) (id ID, segment int, ok bool) {
+	if r.From == "" || r.To == "" {
+		return id, 0, false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	open := u.pairs[r.From+">"+string(r.To)]
+	for _, o := range open {
+		for s := 1; r.Reference != 0 && s <= o.segments; s++ {
+			if sms.Ref(o.id).Reference(s) == r.Reference {
+				return o.id, s, true
+			}
+		}
+	}
+	if len(open) == 1 && r.Reference == 0 {
+		return open[0].id, open[0].first, true
+	}
+	expired := 0
+	for expired < len(u.early) && (now.Sub(u.early[expired].at) >= earlyKept || len(u.early)-expired >= earlyMost) {
+		expired++
+	}
+	u.early = append(slices.Delete(u.early, 0, expired), earlyReport{now, r})
+	return id, 0, false
+}
+
+// met forgets early reports of an id whose submit was answered after all.
+func (u *unknowns) met(gateway, id string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.early = slices.DeleteFunc(u.early, func(r earlyReport) bool { return r.report.Gateway == gateway && r.report.ID == id })
+}
