@@ -259,6 +259,9 @@ func (a *admin) testGateway(w http.ResponseWriter, r *http.Request) error {
 	if len(ask.Text) > maxTestText || !utf8.ValidString(ask.Text) {
 		return badRequest("text: write up to %d octets of text", maxTestText)
 	}
+	if a.engine.OptOuts().Out(to) {
+		return problem(http.StatusConflict, CodeRefused, "%s does not want SMS from us; see godwit optout", to.Mask())
+	}
 	// The gateway may take longer to answer than the server lets answers take.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(a.response + writeTimeout))
 	outcomes, price, err := a.engine.Test(r.Context(), m.Name(), to, ask.Text)
@@ -286,6 +289,8 @@ func testProblem(to contacts.Number, err error) error {
 	switch {
 	case errors.As(err, &over):
 		return problem(http.StatusConflict, CodeRefused, "the limit %q does not allow it; see sms.budget and sms.caps", limitName(over.Key))
+	case errors.Is(err, delivery.ErrDenied):
+		return problem(http.StatusConflict, CodeRefused, "sms.allow, sms.deny and the prices of a budget have no SMS go to %s", to.Mask())
 	case errors.Is(err, delivery.ErrStopped):
 		return problem(http.StatusServiceUnavailable, CodeUnavailable, "the broker is stopping")
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"net/http"
 	"time"
 	"unicode/utf8"
@@ -155,6 +156,9 @@ func (a *admin) assign(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m, err := a.engine.Assign(r.Context(), id, to)
+	if errors.Is(err, delivery.ErrNoUser) {
+		return noUser(to)
+	}
 	if err != nil {
 		return messageProblem(id, err)
 	}

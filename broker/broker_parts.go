@@ -15,7 +15,6 @@ import (
 // A store is what the broker needs of one.
 type store interface {
 	delivery.Store
-	sms.Ledger
 	Table() contacts.Table
 	Alarm() error // what was found missing when it was opened
 	Full() bool   // below the free-space watermark
@@ -34,10 +33,11 @@ func openStore(dir string, diskFree config.Size, log zerolog.Logger) (store, err
 }
 
 // engineConfig translates: in the file a duration of 0 is zero, in delivery.Config it is the default.
-func (b *Broker) engineConfig(db store, people *contacts.Directory) delivery.Config {
+func (b *Broker) engineConfig(db store, people *contacts.Directory, optOuts *sms.OptOuts) delivery.Config {
 	s, p, l := b.cfg.SMS, b.cfg.Push, b.cfg.Limits
 	cfg := delivery.Config{
-		Store: db, Ledger: db, Directory: people, Log: b.opt.Log.With().Str("part", "delivery").Logger(),
+		Store: db, Directory: people, OptOuts: optOuts, Log: b.opt.Log.With().Str("part", "delivery").Logger(),
+		Originator: s.Originator, Policy: policyOf(s), StopWords: s.StopWords, ReplyWindow: s.ReplyWindow.Std(), ReplyQuiet: atLeast(s.ReplyQuiet),
 		Template: s.Template, MaxSegments: s.MaxSegments, Validity: s.Validity.Std(),
 		Retry:    delivery.Retry{Tries: s.Retry.Tries, First: s.Retry.First.Std(), Factor: s.Retry.Factor, Max: s.Retry.Max.Std()},
 		Unknown:  delivery.Unknown{Hold: atLeast(s.Unknown.Hold), Resend: s.Unknown.Then == "resend"},
@@ -45,11 +45,11 @@ func (b *Broker) engineConfig(db store, people *contacts.Directory) delivery.Con
 		AckTimeout: p.AckTimeout.Std(), AfterMax: p.AfterMax.Std(), OfflineGrace: atLeast(p.OfflineGrace), StormHold: atLeast(p.StormHold), Window: p.Window,
 		RestartGrace: orNone(p.RestartGrace), Inbox: l.Inbox, InboxAge: l.InboxAge.Std(), History: orNone(l.History), Notices: l.Notices,
 	}
-	if s.Originator != config.OriginatorPool {
-		cfg.Originator = s.Originator
-	}
 	for _, n := range s.Numbers {
 		cfg.Numbers = append(cfg.Numbers, contacts.Number(n))
+	}
+	for _, r := range s.Routes {
+		cfg.Routes = append(cfg.Routes, sms.Route{Prefix: r.Prefix, Use: r.Use})
 	}
 	for i, g := range b.gateways {
 		if i == 0 {
@@ -59,6 +59,21 @@ func (b *Broker) engineConfig(db store, people *contacts.Directory) delivery.Con
 		cfg.Gateways = append(cfg.Gateways, g)
 	}
 	return cfg
+}
+
+// policyOf translates what SMS may cost, and where and how many may go.
+func policyOf(s config.SMS) sms.Policy {
+	p := sms.Policy{
+		DayBudget: sms.Money(s.Budget.Day), MonthBudget: sms.Money(s.Budget.Month), Allow: s.Allow, Deny: s.Deny,
+		SenderDay: s.Caps.SenderDay, RecipientDay: s.Caps.RecipientDay, PrefixHour: s.Caps.PrefixHour, LoopHour: s.Caps.LoopHour,
+	}
+	for prefix, price := range s.Price {
+		if p.Prices.Micros == nil {
+			p.Prices = sms.Prices{Currency: price.Currency, Micros: map[string]int64{}} // Check has seen that all have the same
+		}
+		p.Prices.Micros[prefix] = price.Micros
+	}
+	return p
 }
 
 // atLeast makes 0 the shortest duration there is, where a Config takes 0 for the default.

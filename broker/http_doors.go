@@ -74,7 +74,10 @@ func (d *doors) addresses() Addresses {
 
 // serveDoors answers on the HTTP port and the operator's door.
 func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *doors) error {
-	m := &metrics{engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, panics: r.listener.Stats().Panics.Load}
+	m := &metrics{
+		engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, currency: policyOf(r.cfg.SMS).Prices.Currency,
+		panics: r.listener.Stats().Panics.Load,
+	}
 	calls := newCallbacks(ctx.Done(), r.gateways, r.engine, &m.callbacks, r.opt.Log)
 	for _, g := range r.gateways {
 		calls.tell(g, callbackURL(r.cfg, g.Name()))
