@@ -96,11 +96,11 @@ type Gateway struct {
 	HMAC           Secret            `yaml:"hmac,omitempty"`            // key that signs requests and callbacks
 	CallbackSecret Secret            `yaml:"callback_secret,omitempty"` // what callbacks carry as ?key=
 	SMSC           string            `yaml:"smsc,omitempty"`
-	Method         string            `yaml:"method,omitempty" oneof:"GET|POST|PUT"`
+	Method         string            `yaml:"method,omitempty" oneof:"GET|POST|PUT|PATCH"`
 	Headers        map[string]Secret `yaml:"headers,omitempty"` // often API keys, so none is shown
 	ContentType    string            `yaml:"content_type,omitempty"`
 	Body           string            `yaml:"body,omitempty"`
-	ID             string            `yaml:"id,omitempty"` // JSON path of the id in the answer
+	ID             string            `yaml:"id,omitempty"` // JSON path of the id in the answer, or /a regular expression/
 	DLR            CallbackDLR       `yaml:"dlr,omitempty"`
 	MO             CallbackMO        `yaml:"mo,omitempty"`
 	AllowPrivate   bool              `yaml:"allow_private,omitempty"`
