@@ -76,7 +76,7 @@ func TestOptOutsOutliveACrash(t *testing.T) {
 	}
 	add(t, o, stopped)
 	add(t, o, sms.OptOut{Number: ann, Word: "UNSUBSCRIBE", At: time.Now()}) // the first stays
-	add(t, o, sms.OptOut{Number: ann + "1", At: stopped.At})         // begins with the other
+	add(t, o, sms.OptOut{Number: ann + "1", At: stopped.At})                // begins with the other
 	store = store.Crash()
 	o = open(t, store.Table())
 	if got := o.List("", 10); len(got) != 2 || got[0] != stopped || !o.Out(ann) || o.Out("8613800138001") {
@@ -86,7 +86,7 @@ func TestOptOutsOutliveACrash(t *testing.T) {
 	remove(t, o, ann, false)
 	store = store.Crash()
 	o = open(t, store.Table())
-	if o.Out(ann) || !o.Out(ann + "1") {
+	if o.Out(ann) || !o.Out(ann+"1") {
 		t.Fatalf("after a removal and a crash: %+v", o.List("", 10))
 	}
 	add(t, o, sms.OptOut{Number: ann, Word: "TD", At: stopped.At})
