@@ -164,7 +164,8 @@ func TestOptOutsRefuse(t *testing.T) {
 			t.Errorf("%q: %v", n, err)
 		}
 	}
-	if err := open(t, table).Add(t.Context(), sms.OptOut{Number: ann, At: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}); err == nil || strings.Contains(err.Error(), string(ann)) {
+	late := sms.OptOut{Number: ann, At: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}
+	if err := open(t, table).Add(t.Context(), late); err == nil || strings.Contains(err.Error(), string(ann)) {
 		t.Errorf("a time that cannot be written: %v", err)
 	}
 	for key, val := range map[string]string{"optout/ann": "{}", "optout/" + string(ann): "{", "optout/8613800138001": `{"at":"yesterday"}`} {
