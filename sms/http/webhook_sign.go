@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -152,10 +153,11 @@ func (p *replays) taken(s seal, body []byte, now time.Time) {
 	if p.until == nil {
 		p.until = map[[sha256.Size]byte]time.Time{}
 	}
-	for key, until := range p.until {
-		if now.After(until) || len(p.until) >= maxReplays {
-			delete(p.until, key)
-		}
+	if len(p.until) >= maxReplays {
+		maps.DeleteFunc(p.until, func(_ [sha256.Size]byte, until time.Time) bool { return now.After(until) })
+	}
+	if len(p.until) >= maxReplays {
+		clear(p.until) // the sink knows repeated ids
 	}
 	p.until[digest(s, body)] = s.until
 }
