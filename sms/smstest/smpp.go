@@ -236,13 +236,13 @@ func (s *SMPP) Sessions() (all []Session) {
 	return all
 }
 
-// Bound waits until n connections are bound at once.
+// Bound waits until n connections are bound at once, those that are silent not counted.
 func (s *SMPP) Bound(ctx context.Context, n int) error {
 	bound := 0
 	err := s.await(ctx, func() bool {
 		bound = 0
 		for _, x := range s.sessions {
-			if x.Command != "" {
+			if x.Command != "" && !x.silent {
 				bound++
 			}
 		}

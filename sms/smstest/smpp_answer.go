@@ -90,7 +90,6 @@ func (x *session) answer(r Submitted) {
 		case <-timer.C:
 		case <-b.release:
 		case <-x.done:
-			return
 		}
 		x.reply(r)
 	})
@@ -112,10 +111,12 @@ func (x *session) reportFirst(r Submitted) {
 	})
 }
 
-// reply sends the answer to a submit, or what goes out for it.
+// reply sends the answer to a submit, or what goes out for it, and has the receipts follow.
 func (x *session) reply(r Submitted) {
+	mute := false
 	x.s.change(func() {
 		x.Open--
+		mute = x.mute
 		for i := 0; i < len(x.waiting); {
 			if b := x.waiting[i]; b.n > 0 {
 				b.n--
@@ -126,6 +127,16 @@ func (x *session) reply(r Submitted) {
 			x.waiting = append(x.waiting[:i], x.waiting[i+1:]...)
 		}
 	})
+	if !mute {
+		x.put(r)
+	}
+	if r.Taken && !r.Fault.DLR.early() {
+		x.s.change(func() { x.s.report(&r, time.Now().Add(r.Fault.DLRLate)) })
+	}
+}
+
+// put writes the answer, or does what the fault wants instead.
+func (x *session) put(r Submitted) {
 	p := pdu{command: cmdSubmit | cmdResponse, status: r.Status, sequence: r.Sequence}
 	if r.Status == statusOK {
 		p.body = appendText(nil, r.ID)
@@ -169,7 +180,10 @@ func (x *session) instead(what Instead) {
 	case UnknownCommand:
 		x.request(0x00000F0F, []byte{1, 2, 3}, request{})
 	case Unbind, UnbindFirst:
-		x.s.change(func() { x.unbinding = true })
+		x.s.change(func() {
+			x.unbinding = true
+			x.mute = what == Unbind
+		})
 		x.request(cmdUnbind, nil, request{})
 	case Truncated:
 		x.send([]byte{0, 0, 0, 17, 0, 0, 0, 5})
@@ -231,19 +245,19 @@ func (x *session) fits(p pdu, q *request) {
 	}
 }
 
-// Request sends a request with any command_id and body to the connection that was bound first, and returns its answer: for instance data_sm, or
-// a command that does not exist. alert_notification (0x102) is never answered, and its Request returns at once.
+// Request sends a request with any command_id and body to the oldest connection that receives, and returns its answer: for instance data_sm,
+// a deliver_sm that is malformed, or a command that does not exist. alert_notification (0x102) is never answered, and its Request returns at once.
 func (s *SMPP) Request(ctx context.Context, command uint32, body []byte) (answer, status uint32, err error) {
 	var x *session
 	s.look(func() {
 		for _, live := range s.live() {
-			if live.Command != "" && x == nil {
+			if live.receives() && x == nil {
 				x = live
 			}
 		}
 	})
 	if x == nil {
-		return 0, 0, errors.New("smstest: no connection is bound")
+		return 0, 0, errors.New("smstest: no connection is bound that receives")
 	}
 	if command == cmdAlert {
 		x.write(pdu{command: command, sequence: x.skip(), body: body})

@@ -29,6 +29,7 @@ type session struct {
 	waiting    []*behind           // answers that wait for others
 	silent     bool                // nothing is read or written any more
 	unbinding  bool                // the server sent unbind
+	mute       bool                // submits are not answered any more
 	provoked   bool                // the server sent nonsense: a generic_nack may say so
 	heard      time.Time           // when something last came
 	enquired   time.Time           // when the server last sent enquire_link
@@ -254,9 +255,6 @@ func (x *session) watch() {
 
 // overdue says what is to be done with the connection. The lock is held.
 func (x *session) overdue(now time.Time) (cut, enquire bool) {
-	if x.silent {
-		return false, false
-	}
 	for sequence, q := range x.sent {
 		if q.late || now.Sub(q.at) < x.s.o.Response {
 			continue
@@ -266,12 +264,16 @@ func (x *session) overdue(now time.Time) (cut, enquire bool) {
 		case q.d != nil:
 			x.delivering--
 			x.s.enqueue(q.d, now.Add(x.s.o.Retry))
+		case x.silent:
 		case q.command == cmdUnbind:
 			cut = true
 		case q.command != cmdAlert:
 			x.s.violation(x.ID, "%s %d was not answered within %v", pdu{command: q.command}.name(), sequence, x.s.o.Response)
 			cut = cut || q.command == cmdEnquireLink
 		}
+	}
+	if x.silent {
+		return false, false
 	}
 	if idle := x.s.o.Idle; idle > 0 && x.Command != "" && now.Sub(x.heard) > idle {
 		x.s.violation(x.ID, "nothing came for %v, and no enquire_link", idle)
