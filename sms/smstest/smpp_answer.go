@@ -7,56 +7,70 @@ import (
 	"time"
 )
 
-// bind answers a bind (SMPP 3.4 §4.1); false: the connection ends.
-func (x *session) bind(p pdu) bool {
-	s := x.s
-	in := &reader{rest: p.body}
-	id, password, kind := in.text("system_id", 16), in.text("password", 9), in.text("system_type", 13)
-	version := in.octet("interface_version")
+// A login is the body of a bind (SMPP 3.4 §4.1.1).
+type login struct {
+	id, password, kind string
+	version            byte
+	bad                *problem
+}
+
+func readLogin(body []byte) login {
+	in := &reader{rest: body}
+	l := login{id: in.text("system_id", 16), password: in.text("password", 9), kind: in.text("system_type", 13), version: in.octet("interface_version")}
 	in.octet("addr_ton")
 	in.octet("addr_npi")
 	in.text("address_range", 41)
-	bad := in.end()
+	l.bad = in.end()
+	return l
+}
+
+// bind answers a bind; false: the connection ends.
+func (x *session) bind(p pdu) bool {
+	l := readLogin(p.body)
+	var status uint32
 	var f BindFault
-	status := statusOK
-	s.change(func() {
-		switch {
-		case x.Command != "":
-			s.violation(x.ID, "%s on a connection that is bound", p.name())
-			status = statusBound
-			return
-		case bad != nil:
-			s.violation(x.ID, "%s: %s", p.name(), bad.text)
-			status = bad.status
-			return
-		}
-		f = s.bindFault()
-		switch {
-		case f.Status != 0:
-			status = f.Status
-		case s.o.SystemID != "" && id != s.o.SystemID:
-			status = statusSystemID
-		case s.o.SystemID != "" && password != s.o.Password:
-			status = statusPassword
-		}
-		if status == statusOK && f.Instead == Answered {
-			x.Command, x.SystemID, x.Type, x.Version = p.name(), id, kind, version
+	x.s.change(func() {
+		if status = x.mayBind(p, l); status == statusOK {
+			f = x.s.bindFault()
 		}
 	})
 	if f.Instead != Answered {
 		x.instead(f.Instead)
 		return true
 	}
+	orDefault(&status, f.Status)
 	answer := pdu{command: p.command | cmdResponse, status: status, sequence: p.sequence}
+	x.writing.Lock() // nothing may be delivered before the answer
+	defer x.writing.Unlock()
 	if status == statusOK {
+		x.s.change(func() { x.Command, x.SystemID, x.Type, x.Version = p.name(), l.id, l.kind, l.version })
 		_ = x.c.SetReadDeadline(time.Time{})
 		answer.body = appendText(nil, "smstest")
-		if version >= version34 {
+		if l.version >= version34 {
 			answer.body = appendTLV(answer.body, tagVersion, version34)
 		}
 	}
-	x.write(answer)
+	x.log(">", answer)
+	x.out(answer.octets())
 	return status == statusOK || status == statusBound // who may not bind is not kept
+}
+
+// mayBind returns with which command_status a bind is refused; 0: it is not. The lock is held.
+func (x *session) mayBind(p pdu, l login) uint32 {
+	s := x.s
+	switch {
+	case x.Command != "":
+		s.violation(x.ID, "%s on a connection that is bound", p.name())
+		return statusBound
+	case l.bad != nil:
+		s.violation(x.ID, "%s: %s", p.name(), l.bad.text)
+		return l.bad.status
+	case s.o.SystemID != "" && l.id != s.o.SystemID:
+		return statusSystemID
+	case s.o.SystemID != "" && l.password != s.o.Password:
+		return statusPassword
+	}
+	return statusOK
 }
 
 // A behind is an answer that waits for n later ones.
@@ -116,7 +130,7 @@ func (x *session) reply(r Submitted) {
 	mute := false
 	x.s.change(func() {
 		x.Open--
-		mute = x.mute
+		mute = x.mute && r.Status != statusBindState
 		for i := 0; i < len(x.waiting); {
 			if b := x.waiting[i]; b.n > 0 {
 				b.n--
