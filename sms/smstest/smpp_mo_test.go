@@ -69,7 +69,7 @@ func TestMOForms(t *testing.T) {
 
 // TestMOComesAgain: what is refused with 0x64 or not answered comes again; 0x65 ends it. MO tells the first answers.
 func TestMOComesAgain(t *testing.T) {
-	s := serveSMPP(t, smstest.SMPPOptions{Retry: 20 * time.Millisecond, Response: 60 * time.Millisecond})
+	s := serveSMPP(t, smstest.SMPPOptions{Retry: 20 * time.Millisecond, Response: 300 * time.Millisecond})
 	c := bound(t, s, transceiver)
 	type result struct {
 		statuses []uint32
