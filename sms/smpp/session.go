@@ -158,12 +158,8 @@ func (s *session) rest() {
 // ask writes a request and waits for its answer. The error is NotSent when nothing of the request was written, else Unknown. It is not written after until.
 func (s *session) ask(ctx context.Context, p pdu.PDU, until time.Time) (frame, *sms.Error) {
 	c := &call{command: command(p.GetHeader().CommandID), answer: make(chan frame, 1)}
-	sequence, err := s.enter(c)
+	sequence, err := s.request(ctx, c, p, until)
 	if err != nil {
-		return frame{}, err
-	}
-	defer s.forget(sequence)
-	if err := s.write(ctx, encode(p, sequence), until); err != nil {
 		return frame{}, err
 	}
 	over := time.NewTimer(s.g.config.Response)
@@ -188,12 +184,31 @@ func (s *session) ask(ctx context.Context, p pdu.PDU, until time.Time) (frame, *
 	}
 }
 
-// enter makes a request one that waits for its answer, which may be there before write returns.
+// request writes a request, unless its time is over. It waits for its answer from before the write on, for that may be there before the write returns.
+func (s *session) request(ctx context.Context, c *call, p pdu.PDU, until time.Time) (sequence uint32, err *sms.Error) {
+	s.writing.Lock() // also for the sequence numbers, which rise on the wire
+	defer s.writing.Unlock()
+	if ctx.Err() != nil {
+		return 0, sms.Fail(sms.NotSent, "", "stopped before it was written")
+	}
+	if !until.IsZero() && !time.Now().Round(0).Before(until.Round(0)) { // the wall clock: until may have come from another process
+		return 0, sms.Fail(sms.NotSent, "", "its time ran out before it was written")
+	}
+	if sequence, err = s.enter(c); err != nil {
+		return 0, err
+	}
+	if err = s.write(encode(p, sequence)); err != nil {
+		s.forget(sequence)
+	}
+	return sequence, err
+}
+
+// enter makes a request one that waits for its answer.
 func (s *session) enter(c *call) (sequence uint32, err *sms.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil || s.leaving && c.command == submitSM {
-		return 0, sms.Fail(sms.NotSent, "", "the session has ended")
+	if s.leaving && c.command == submitSM {
+		return 0, sms.Fail(sms.NotSent, "", "the session is about to end")
 	}
 	for s.calls[s.sequence] != nil {
 		s.sequence = after(s.sequence)
@@ -214,20 +229,12 @@ func (s *session) forget(sequence uint32) {
 	s.rest()
 }
 
-// write writes a whole PDU, unless its time is over. The error is NotSent when certainly no octet was taken, else Unknown; a connection that took
-// only a part is of no more use.
-func (s *session) write(ctx context.Context, octets []byte, until time.Time) *sms.Error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	if ctx.Err() != nil {
-		return sms.Fail(sms.NotSent, "", "stopped before it was written")
-	}
-	if !until.IsZero() && !time.Now().Round(0).Before(until.Round(0)) { // the wall clock: until may have come from another process
-		return sms.Fail(sms.NotSent, "", "its time ran out before it was written")
-	}
+// write writes a whole PDU. The error is NotSent when certainly no octet was taken, else Unknown; a connection that took only a part is of no more use.
+// The lock for writing is held.
+func (s *session) write(octets []byte) *sms.Error {
 	s.mu.Lock()
 	ended := s.err != nil
-	if !ended {
+	if !ended { // or cut would not wake this write
 		s.conn.SetWriteDeadline(time.Now().Add(s.g.config.Response))
 	}
 	s.mu.Unlock()
@@ -249,7 +256,9 @@ func (s *session) write(ctx context.Context, octets []byte, until time.Time) *sm
 
 // send writes an answer. Where it cannot be written the session is over, and the SMSC asks again.
 func (s *session) send(p pdu.PDU, sequence uint32) {
-	s.write(context.Background(), encode(p, sequence), time.Time{})
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.write(encode(p, sequence))
 }
 
 // nack answers what cannot be understood (SMPP 3.4 §4.3).
