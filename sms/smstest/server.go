@@ -50,14 +50,13 @@ type Server struct {
 	served sync.WaitGroup
 	run    string // makes the ids of this server different from those of others
 
-	mu      sync.Mutex
-	changed chan struct{} // closed at each change, and made anew
-	faults  []faults
-	decide  func(Received) Fault
-	log     []Received
-	events  []event // DLRs and MOs that no sink has taken
-	count   int     // of ids and events
-	first   string  // the gateway that asked first for events: it gets the MOs
+	board
+	faults []faults
+	decide func(Received) Fault
+	log    []Received
+	events []event // DLRs and MOs that no sink has taken
+	count  int     // of ids and events
+	first  string  // the gateway that asked first for events: it gets the MOs
 }
 
 // faults is a fault for the next n segments; negative: for all.
@@ -90,7 +89,7 @@ func Serve(l net.Listener) error {
 func newServer(l net.Listener) *Server {
 	var run [4]byte
 	rand.Read(run[:])
-	s := &Server{URL: "http://" + l.Addr().String(), run: hex.EncodeToString(run[:]), changed: make(chan struct{})}
+	s := &Server{URL: "http://" + l.Addr().String(), run: hex.EncodeToString(run[:]), board: newBoard()}
 	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second}
 	return s
 }
@@ -155,32 +154,6 @@ func (s *Server) Quiet(ctx context.Context) error {
 		return fmt.Errorf("%d DLRs and MOs were not taken: %w", open, err)
 	}
 	return nil
-}
-
-// change does something under the lock, and tells those that wait.
-func (s *Server) change(do func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	do()
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
-// await waits until something is so, which it looks at under the lock.
-func (s *Server) await(ctx context.Context, so func() bool) error {
-	for {
-		s.mu.Lock()
-		yes, changed := so(), s.changed
-		s.mu.Unlock()
-		if yes {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // id returns a new id. The lock is held.
