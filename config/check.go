@@ -2,15 +2,12 @@ package config
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"text/template"
 )
 
 // Check returns all that is wrong with a Config, as Problems; Load has done it.
@@ -35,15 +32,16 @@ func (c *checker) fail(key, format string, args ...any) {
 
 // ranges checks the tags min, max and oneof of every field.
 func (c *checker) ranges(v reflect.Value, path string) {
-	switch v.Kind() {
-	case reflect.Struct:
+	switch {
+	case v.Type() == gatewayType: // its kind says which keys count
+	case isSection(v.Type()):
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
 			key := join(path, keyOf(f))
 			c.bounds(v.Field(i), f.Tag, key)
 			c.ranges(v.Field(i), key)
 		}
-	case reflect.Slice:
+	case v.Kind() == reflect.Slice:
 		for i := range v.Len() {
 			c.ranges(v.Index(i), fmt.Sprintf("%s[%d]", path, i))
 		}
@@ -167,79 +165,5 @@ func badAddress(address string) error {
 func (c *checker) push(p Push) {
 	if p.AfterMax < p.AckTimeout {
 		c.fail("push.after_max", "%v is below push.ack_timeout (%v)", p.AfterMax, p.AckTimeout)
-	}
-}
-
-var (
-	region      = regexp.MustCompile(`^[A-Z]{2}$`)
-	ownNumber   = regexp.MustCompile(`^[1-9][0-9]{6,14}$`)
-	senderName  = regexp.MustCompile(`^[A-Za-z0-9 ._-]{1,11}$`)
-	gatewayName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
-)
-
-func (c *checker) sms(s SMS) {
-	if s.Region != "" && !region.MatchString(s.Region) {
-		c.fail("sms.region", "%q is not a country of ISO 3166 in two capital letters, such as CN", s.Region)
-	}
-	if s.Originator == "user" {
-		c.fail("sms.originator", "user is not in this version of godwit; use pool or a name")
-	} else if !senderName.MatchString(s.Originator) {
-		c.fail("sms.originator", "%q is neither pool nor a name of 1 to 11 letters, digits and spaces", s.Originator)
-	}
-	if err := checkTemplate(s.Template); err != nil {
-		c.fail("sms.template", "%v; the fields are {{.From}} and {{.Text}}", err)
-	}
-	if s.Retry.Max < s.Retry.First {
-		c.fail("sms.retry.max", "%v is below sms.retry.first (%v)", s.Retry.Max, s.Retry.First)
-	}
-	for i, n := range s.Numbers {
-		key := fmt.Sprintf("sms.numbers[%d]", i)
-		if !ownNumber.MatchString(n) {
-			c.fail(key, "%q is not a number in international form: 7 to 15 digits, country code first, without + and blanks", n)
-		} else if slices.Contains(s.Numbers[:i], n) {
-			c.fail(key, "%q stands here twice", n)
-		}
-	}
-	c.gateways(s.Gateways)
-}
-
-func checkTemplate(text string) error {
-	t, err := template.New("sms.template").Parse(text)
-	if err != nil {
-		return err
-	}
-	return t.Execute(io.Discard, struct{ From, Text string }{})
-}
-
-// laterKinds are the kinds of gateways that are documented and not in this version.
-var laterKinds = []string{"smpp", "kannel", "twilio", "smsgate", "webhook", "httpsms", "smsforwarder", "jasmin", "gammu"}
-
-func (c *checker) gateways(gateways []Gateway) {
-	for i, g := range gateways {
-		key := fmt.Sprintf("sms.gateways[%d]", i)
-		if !gatewayName.MatchString(g.Name) {
-			c.fail(key+".name", "%q is not a name; write up to 32 of a-z, 0-9, _ and -, a letter first", g.Name)
-		}
-		if slices.ContainsFunc(gateways[:i], func(o Gateway) bool { return o.Name == g.Name }) {
-			c.fail(key+".name", "%q is the name of an earlier gateway too", g.Name)
-		}
-		c.kind(key, g)
-	}
-}
-
-func (c *checker) kind(key string, g Gateway) {
-	switch {
-	case g.Kind == KindConsole:
-		if g.URL != "" {
-			c.fail(key+".url", "is not a key of kind console")
-		}
-	case g.Kind == KindTest:
-		if u, err := url.Parse(g.URL); err != nil || u.Scheme != "http" || !IsLoopback(u.Host) {
-			c.fail(key+".url", "%q is not a URL such as http://127.0.0.1:1234", g.URL)
-		}
-	case slices.Contains(laterKinds, g.Kind):
-		c.fail(key+".kind", "%s is not in this version of godwit; there is console", g.Kind)
-	default:
-		c.fail(key+".kind", "%q is not a kind of gateway; there is console", g.Kind)
 	}
 }

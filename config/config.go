@@ -81,51 +81,6 @@ type Registration struct {
 	Decay Duration `yaml:"decay" min:"1h" max:"3650d"`
 }
 
-// SMS is the way out when no device answers.
-type SMS struct {
-	Region          string    `yaml:"region"`
-	Originator      string    `yaml:"originator"`
-	Template        string    `yaml:"template"`
-	MaxSegments     int       `yaml:"max_segments" min:"1" max:"255"`
-	Validity        Duration  `yaml:"validity" min:"1m" max:"63d"`
-	Retry           Retry     `yaml:"retry"`
-	Unknown         Unknown   `yaml:"unknown"`
-	ResponseTimeout Duration  `yaml:"response_timeout" min:"50ms" max:"10m"`
-	DLRTimeout      Duration  `yaml:"dlr_timeout" min:"1s" max:"63d"`
-	Numbers         []string  `yaml:"numbers"`
-	Gateways        []Gateway `yaml:"gateways"`
-}
-
-// OriginatorPool sends SMS from one of our own numbers.
-const OriginatorPool = "pool"
-
-// Retry says how often and how fast a temporary failure is tried again.
-type Retry struct {
-	Tries  int      `yaml:"tries" min:"1" max:"100"`
-	First  Duration `yaml:"first" min:"10ms" max:"1h"`
-	Factor float64  `yaml:"factor" min:"1" max:"10"`
-	Max    Duration `yaml:"max" min:"10ms" max:"1d"`
-}
-
-// Unknown says what happens to an SMS whose submit was not answered.
-type Unknown struct {
-	Hold Duration `yaml:"hold" min:"0" max:"1d"`
-	Then string   `yaml:"then" oneof:"fail|resend"`
-}
-
-// A Gateway is a way to a carrier.
-type Gateway struct {
-	Name string `yaml:"name"`
-	Kind string `yaml:"kind"`
-	URL  string `yaml:"url,omitempty"` // of kind smstest, which tests use
-}
-
-// The kinds of gateways.
-const (
-	KindConsole = "console"
-	KindTest    = "smstest"
-)
-
 // Log says what is logged and how.
 type Log struct {
 	Level  string `yaml:"level" oneof:"debug|info|warn|error"`
@@ -156,14 +111,8 @@ func defaults() Config {
 			RestartGrace: Duration(time.Minute), StormHold: Duration(2 * time.Minute), Window: 32,
 		},
 		Registration: Registration{Decay: Duration(90 * day)},
-		SMS: SMS{
-			Originator: OriginatorPool, Template: "{{.From}}: {{.Text}}", MaxSegments: 6, Validity: Duration(day),
-			Retry:           Retry{Tries: 6, First: Duration(5 * time.Second), Factor: 2, Max: Duration(10 * time.Minute)},
-			Unknown:         Unknown{Hold: Duration(2 * time.Minute), Then: "fail"},
-			ResponseTimeout: Duration(10 * time.Second), DLRTimeout: Duration(2 * day),
-			Gateways: []Gateway{{Name: "console", Kind: KindConsole}},
-		},
-		Log: Log{Level: "info", Format: "auto"},
+		SMS:          defaultSMS(),
+		Log:          Log{Level: "info", Format: "auto"},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -31,9 +32,10 @@ func Load(path string, environ []string) (Config, error) {
 // Parse is Load for the text of a file.
 func Parse(path string, text []byte, environ []string) (Config, error) {
 	cfg := defaults()
-	r := &reader{dir: filepath.Dir(path), source: path, lines: strings.Split(string(text), "\n"), origins: map[string]origin{}}
+	r := &reader{dir: filepath.Dir(path), source: path, lines: strings.Split(string(text), "\n"), origins: map[string]origin{}, secrets: secretKeys()}
 	cfg.Data = Path(r.resolve(string(cfg.Data)))
 	if !r.document(text, &cfg) {
+		r.hideSecrets()
 		return Config{}, r.problems.sorted()
 	}
 	return cfg, r.finish(&cfg, environ)
@@ -72,30 +74,56 @@ func (r *reader) syntax(err error) {
 	var e yaml.Error
 	if errors.As(err, &e) {
 		r.fail("", r.at(e.GetToken()), e.GetMessage())
+		if last := &r.problems[len(r.problems)-1]; bareStar.MatchString(last.Excerpt) {
+			last.Message += `; a * stands in quotes: "*"`
+		}
 		return
 	}
 	r.fail("", origin{source: r.source}, err.Error())
 }
 
+var bareStar = regexp.MustCompile(`(^|[\s\[{,])\*`)
+
 // finish adds the environment and checks the whole.
 func (r *reader) finish(cfg *Config, environ []string) error {
 	r.environment(cfg, environ)
+	unread := r.problems
 	for _, p := range check(*cfg) {
+		if unread.of(p.Key) {
+			continue // what check says is about the default
+		}
 		r.fail(p.Key, r.originOf(p.Key), p.Message)
 	}
 	r.hideSecrets()
 	return r.problems.sorted()
 }
 
-// hideSecrets keeps the column of what stands behind a secret in its line.
+// hideSecrets covers the values of secrets in the lines that are shown, and logins in URLs everywhere, at their width.
 func (r *reader) hideSecrets() {
-	for i := range r.problems {
-		for _, secret := range r.secrets {
-			if secret != "" {
-				r.problems[i].Excerpt = strings.ReplaceAll(r.problems[i].Excerpt, secret, strings.Repeat("*", utf8.RuneCountInString(secret)))
-			}
-		}
+	if len(r.problems) == 0 {
+		return
 	}
+	values := []*regexp.Regexp{login}
+	for _, key := range r.secrets {
+		values = append(values, regexp.MustCompile(`((?:^|[\s,{"'])`+regexp.QuoteMeta(key)+`["']?\s*:\s*)("(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?|[^\s,}][^,}]*)`))
+	}
+	for i, p := range r.problems {
+		r.problems[i].Message = cover(p.Message, login)
+		r.problems[i].Excerpt = cover(p.Excerpt, values...)
+	}
+}
+
+var login = regexp.MustCompile(`(://)([^/\s"'@]*)@`)
+
+// cover hides what the second groups match.
+func cover(text string, values ...*regexp.Regexp) string {
+	for _, value := range values {
+		text = value.ReplaceAllStringFunc(text, func(match string) string {
+			part := value.FindStringSubmatch(match)
+			return part[1] + strings.Repeat("*", utf8.RuneCountInString(part[2])) + match[len(part[1])+len(part[2]):]
+		})
+	}
+	return text
 }
 
 // originOf returns the place of a key, or of the section that it is missing in.
@@ -134,20 +162,24 @@ func (r *reader) variable(v reflect.Value, names []string, path, value string) {
 		return
 	}
 	name := names[0]
-	switch v.Kind() {
-	case reflect.Struct:
+	switch {
+	case isSection(v.Type()):
 		field, file := fieldOf(v, name)
 		path = join(path, name)
 		switch {
 		case !field.IsValid():
-			r.fail(path, r.place, unknownKey(path, keysOf(v.Type())))
+			r.fail(path, r.place, unknownKey(path, v, keysOf(v.Type())))
+		case v.Type() == gatewayType && name == "kind":
+			r.fail(path, r.place, "decides which keys there are; set it in the file, or set the whole list: GODWIT_SMS__GATEWAYS=[{name: a, kind: console}]")
 		case file:
 			delete(r.origins, strings.TrimSuffix(path, fileSuffix))
 			r.secretFile(stringNode(value), field, path)
 		default:
 			r.variable(field, names[1:], path, value)
 		}
-	case reflect.Slice:
+	case v.Kind() == reflect.Map:
+		r.fail(join(path, name), r.place, path+" is set as a whole; write {key: value}")
+	case v.Kind() == reflect.Slice:
 		i, err := strconv.Atoi(name)
 		if err != nil || i < 0 || i >= v.Len() {
 			r.fail(path, r.place, fmt.Sprintf("%q is not the number of an entry; there are %d, counted from 0", name, v.Len()))
@@ -161,7 +193,7 @@ func (r *reader) variable(v reflect.Value, names []string, path, value string) {
 
 // setVariable reads text for a value, YAML for a list or a section.
 func (r *reader) setVariable(v reflect.Value, path, value string) {
-	if v.Kind() != reflect.Slice && v.Kind() != reflect.Struct {
+	if !isSection(v.Type()) && v.Kind() != reflect.Slice && v.Kind() != reflect.Map {
 		r.origins[path] = r.place
 		r.set(value, v, path, r.place)
 		return
@@ -171,7 +203,7 @@ func (r *reader) setVariable(v reflect.Value, path, value string) {
 	case err != nil:
 		r.fail(path, r.place, "is not YAML; write for example [a, b]")
 	case len(file.Docs) != 1 || file.Docs[0].Body == nil:
-		r.fail(path, r.place, "is a list or a section; write for example [a, b] or {key: value}")
+		r.fail(path, r.place, "is a list, a table or a section; write for example [a, b] or {key: value}")
 	default:
 		r.value(file.Docs[0].Body, v, path)
 	}

@@ -65,6 +65,11 @@ func indent(line string, column int) string {
 	return b.String()
 }
 
+// of reports whether one of the problems is with a key, or with the file of a secret.
+func (ps Problems) of(key string) bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool { return p.Key == key || p.Key == key+fileSuffix })
+}
+
 func (ps Problems) sorted() error {
 	if len(ps) == 0 {
 		return nil

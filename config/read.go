@@ -1,22 +1,29 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/seed-7a41469f/godwit/internal/typo"
 )
 
 const fileSuffix = "_file"
 
 var (
-	secretType = reflect.TypeFor[Secret]()
-	pathType   = reflect.TypeFor[Path]()
+	secretType  = reflect.TypeFor[Secret]()
+	pathType    = reflect.TypeFor[Path]()
+	moneyType   = reflect.TypeFor[Money]()
+	gatewayType = reflect.TypeFor[Gateway]()
 )
 
 // An origin is the place that a value comes from.
@@ -32,7 +39,7 @@ type reader struct {
 	place    origin // overrides the tokens' own places: a variable has one line
 	lines    []string
 	origins  map[string]origin
-	secrets  []string // never shown in an excerpt
+	secrets  []string // keys whose values are not shown in an excerpt
 	problems Problems
 }
 
@@ -53,23 +60,25 @@ func (r *reader) at(t *token.Token) origin {
 
 // value reads a node into v; path is its key.
 func (r *reader) value(n ast.Node, v reflect.Value, path string) {
-	at := r.at(n.GetToken())
+	at := r.at(start(n))
 	r.origins[path] = at
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
 		r.fail(path, at, "anchors, aliases and tags are not used here; write the value itself")
 		return
 	case *ast.NullNode:
-		if v.Kind() != reflect.Struct {
+		if !isSection(v.Type()) {
 			r.fail(path, at, "has no value; leave the key out for its default, or write \"\" for an empty text")
 		}
 		return
 	}
-	switch v.Kind() {
-	case reflect.Struct:
+	switch {
+	case isSection(v.Type()):
 		r.section(n, v, path)
-	case reflect.Slice:
+	case v.Kind() == reflect.Slice:
 		r.list(n, v, path)
+	case v.Kind() == reflect.Map:
+		r.table(n, v, path)
 	default:
 		if text, ok := scalar(n); ok {
 			r.set(text, v, path, at)
@@ -81,28 +90,27 @@ func (r *reader) value(n ast.Node, v reflect.Value, path string) {
 
 // section reads a mapping into a struct.
 func (r *reader) section(n ast.Node, v reflect.Value, path string) {
-	var values []*ast.MappingValueNode
-	switch m := n.(type) {
-	case *ast.MappingNode:
-		values = m.Values
-	case *ast.MappingValueNode:
-		values = []*ast.MappingValueNode{m}
-	default:
+	pairs, ok := pairsOf(n)
+	if !ok {
 		r.fail(path, r.at(n.GetToken()), "is a section with keys: "+strings.Join(keysOf(v.Type()), ", "))
 		return
 	}
-	for _, kv := range values {
-		name, ok := scalar(kv.Key)
-		at, full := r.at(kv.Key.GetToken()), join(path, name)
+	keys := keysOf(v.Type())
+	if g, ok := v.Addr().Interface().(*Gateway); ok {
+		keys = r.kind(pairs, g)
+	}
+	known := withFiles(v.Type(), keys)
+	for _, kv := range pairs {
+		name, ok := r.key(kv, path)
 		if !ok {
-			r.fail(path, at, "a key is a plain word")
+			continue
+		}
+		at, full := r.at(kv.Key.GetToken()), join(path, name)
+		if !slices.Contains(known, name) {
+			r.unknown(kv, v, full, keys)
 			continue
 		}
 		field, file := fieldOf(v, name)
-		if !field.IsValid() {
-			r.fail(full, at, unknownKey(full, keysOf(v.Type())))
-			continue
-		}
 		if file {
 			r.secretFile(kv.Value, field, full)
 			continue
@@ -115,6 +123,91 @@ func (r *reader) section(n ast.Node, v reflect.Value, path string) {
 	}
 }
 
+// kind gives a gateway the defaults of the kind that its entry names, and returns the keys of that kind.
+func (r *reader) kind(pairs []*ast.MappingValueNode, g *Gateway) []string {
+	for _, kv := range pairs {
+		if name, _ := scalar(kv.Key); name != "kind" {
+			continue
+		}
+		word, _ := scalar(kv.Value)
+		if k, ok := kindOf(word); ok {
+			*g = DefaultGateway(word, "")
+			return k.keys()
+		}
+	}
+	return keysOf(gatewayType)
+}
+
+// unknown tells of a key that is none here. Its value is not shown when it may be a secret.
+func (r *reader) unknown(kv *ast.MappingValueNode, v reflect.Value, path string, keys []string) {
+	_, name := cutLast(path)
+	near, _ := typo.Nearest(name, keysOf(v.Type()))
+	if field, _ := fieldOf(v, near); field.IsValid() && field.Type() == secretType {
+		r.secrets = append(r.secrets, name)
+	}
+	r.fail(path, r.at(kv.Key.GetToken()), unknownKey(path, v, keys))
+}
+
+// table reads a mapping of free keys into a map, which it replaces.
+func (r *reader) table(n ast.Node, v reflect.Value, path string) {
+	pairs, ok := pairsOf(n)
+	if !ok {
+		r.fail(path, r.at(n.GetToken()), "is a table; write for example {key: value}")
+		return
+	}
+	r.forget(path)
+	v.SetZero()
+	if len(pairs) > 0 {
+		v.Set(reflect.MakeMapWithSize(v.Type(), len(pairs)))
+	}
+	for _, kv := range pairs {
+		name, ok := r.key(kv, path)
+		if !ok {
+			continue
+		}
+		item, key := reflect.New(v.Type().Elem()).Elem(), reflect.ValueOf(name)
+		if v.MapIndex(key).IsValid() {
+			r.fail(join(path, name), r.at(kv.Key.GetToken()), "stands here twice")
+			continue
+		}
+		if item.Type() == secretType {
+			r.secrets = append(r.secrets, name)
+		}
+		r.value(kv.Value, item, join(path, name))
+		v.SetMapIndex(key, item)
+	}
+}
+
+// pairsOf returns the keys and values of a mapping; ok false: it is none.
+func pairsOf(n ast.Node) (pairs []*ast.MappingValueNode, ok bool) {
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		return m.Values, true
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{m}, true
+	}
+	return nil, false
+}
+
+// start returns the token that a node begins with; a mapping that is not in braces begins with its first key.
+func start(n ast.Node) *token.Token {
+	if m, ok := n.(*ast.MappingNode); ok && m.IsFlowStyle {
+		return n.GetToken()
+	}
+	if pairs, ok := pairsOf(n); ok && len(pairs) > 0 {
+		return pairs[0].Key.GetToken()
+	}
+	return n.GetToken()
+}
+
+// key returns the name of a pair, and complains when it has none.
+func (r *reader) key(kv *ast.MappingValueNode, path string) (name string, ok bool) {
+	if name, ok = scalar(kv.Key); !ok {
+		r.fail(path, r.at(kv.Key.GetToken()), `a key is a plain word, or a text in quotes such as "*"`)
+	}
+	return name, ok
+}
+
 // list reads a sequence into a slice, which it replaces.
 func (r *reader) list(n ast.Node, v reflect.Value, path string) {
 	seq, ok := n.(*ast.SequenceNode)
@@ -122,10 +215,21 @@ func (r *reader) list(n ast.Node, v reflect.Value, path string) {
 		r.fail(path, r.at(n.GetToken()), "is a list; write for example [a, b]")
 		return
 	}
-	v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values)))
+	r.forget(path)
+	v.SetZero()
+	if len(seq.Values) > 0 {
+		v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values)))
+	}
 	for i, item := range seq.Values {
 		r.value(item, v.Index(i), fmt.Sprintf("%s[%d]", path, i))
 	}
+}
+
+// forget drops the places of what a list or table held before.
+func (r *reader) forget(path string) {
+	maps.DeleteFunc(r.origins, func(key string, _ origin) bool {
+		return strings.HasPrefix(key, path+"[") || strings.HasPrefix(key, path+".")
+	})
 }
 
 // secretFile reads the file that key_file names into the Secret field of key.
@@ -176,11 +280,8 @@ func (r *reader) set(text string, v reflect.Value, path string, at origin) {
 		return
 	}
 	v.Set(next)
-	switch v.Type() {
-	case pathType:
+	if v.Type() == pathType {
 		v.SetString(r.resolve(text))
-	case secretType:
-		r.secrets = append(r.secrets, text)
 	}
 }
 
@@ -192,6 +293,12 @@ func parse(text string, v reflect.Value) (err error) {
 		*p, err = ParseSize(text)
 	case *Rate:
 		*p, err = ParseRate(text)
+	case *Money:
+		*p, err = ParseMoney(text)
+	case *bool:
+		if *p = text == "true"; !*p && text != "false" {
+			return errors.New("is neither true nor false")
+		}
 	case *int:
 		if *p, err = strconv.Atoi(strings.ReplaceAll(text, "_", "")); err != nil {
 			return fmt.Errorf("is not a whole number")
@@ -232,6 +339,9 @@ func fieldOf(v reflect.Value, key string) (field reflect.Value, file bool) {
 	}
 	return reflect.Value{}, false
 }
+
+// isSection reports whether a value of the type is written as keys with values.
+func isSection(t reflect.Type) bool { return t.Kind() == reflect.Struct && t != moneyType }
 
 func keysOf(t reflect.Type) []string {
 	keys := make([]string, t.NumField())

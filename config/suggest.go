@@ -12,17 +12,19 @@ import (
 // later are keys of the documented configuration that this version does not have yet.
 var later = []string{
 	"auth.jwt", "cluster", "contacts", "listen.behind_proxy", "listen.mqtts", "listen.proxy_protocol", "listen.tls",
-	"registration.code_ttl", "sms.allow", "sms.budget", "sms.caps", "sms.deny", "sms.price", "sms.reply_quiet", "sms.reply_window",
-	"sms.routes", "sms.stop_words", "topics",
+	"registration.code_ttl", "topics",
 }
 
-// unknownKey says what somebody who wrote the key should do.
-func unknownKey(path string, siblings []string) string {
+// unknownKey says what somebody who wrote the key into the section v, which has the keys given, should do.
+func unknownKey(path string, v reflect.Value, keys []string) string {
 	if slices.Contains(later, path) {
 		return "is not in this version of godwit; leave it out"
 	}
 	section, key := cutLast(path)
-	if near, ok := typo.Nearest(key, siblings); ok {
+	if field, _ := fieldOf(v, key); field.IsValid() { // only of a gateway
+		return notOfKind(v.FieldByName("Kind").String(), keys)
+	}
+	if near, ok := typo.Nearest(key, withFiles(v.Type(), keys)); ok {
 		return fmt.Sprintf("is not a key; did you mean %s?", near)
 	}
 	for _, known := range allKeys(reflect.TypeFor[Config](), "") {
@@ -31,9 +33,24 @@ func unknownKey(path string, siblings []string) string {
 		}
 	}
 	if section == "" {
-		return "is not a key; there are " + strings.Join(siblings, ", ")
+		return "is not a key; there are " + strings.Join(keys, ", ")
 	}
-	return fmt.Sprintf("is not a key; %s has %s", section, strings.Join(siblings, ", "))
+	return fmt.Sprintf("is not a key; %s has %s", section, strings.Join(keys, ", "))
+}
+
+func notOfKind(kind string, keys []string) string {
+	return fmt.Sprintf("is not a key of kind %s; there are %s", kind, strings.Join(keys, ", "))
+}
+
+// withFiles adds the _file variants of those keys of a struct that are secrets.
+func withFiles(t reflect.Type, keys []string) []string {
+	all := slices.Clone(keys)
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Type == secretType && slices.Contains(keys, keyOf(f)) {
+			all = append(all, keyOf(f)+fileSuffix)
+		}
+	}
+	return all
 }
 
 func cutLast(path string) (section, key string) {
@@ -53,8 +70,22 @@ func allKeys(t reflect.Type, prefix string) (keys []string) {
 		if f.Type == secretType {
 			keys = append(keys, path+fileSuffix)
 		}
-		if f.Type.Kind() == reflect.Struct {
-			keys = append(keys, allKeys(f.Type, path)...)
+		switch item := f.Type; {
+		case isSection(item):
+			keys = append(keys, allKeys(item, path)...)
+		case item.Kind() == reflect.Slice && isSection(item.Elem()):
+			keys = append(keys, allKeys(item.Elem(), path+"[]")...)
+		}
+	}
+	return keys
+}
+
+// secretKeys lists the keys of all secrets.
+func secretKeys() (keys []string) {
+	all := allKeys(reflect.TypeFor[Config](), "")
+	for _, path := range all {
+		if _, key := cutLast(path); slices.Contains(all, path+fileSuffix) && !slices.Contains(keys, key) {
+			keys = append(keys, key)
 		}
 	}
 	return keys

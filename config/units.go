@@ -15,7 +15,7 @@ type Duration time.Duration
 // A Size is a number of bytes, written as 64KiB, 1GiB, 10MB or 4096.
 type Size int64
 
-// A Rate is a number of events a second, written as 20/s, 100/m or 1/h.
+// A Rate is a number of events a second, written as 20/s, 100/m or 1/h; a number alone is one a second.
 type Rate float64
 
 // A Path is the name of a file; relative ones count from the directory of the configuration file.
@@ -138,7 +138,10 @@ var rates = []unit[float64]{{"s", 1}, {"m", 60}, {"h", 3600}}
 
 // ParseRate reads a Rate.
 func ParseRate(s string) (Rate, error) {
-	num, name, _ := strings.Cut(s, "/")
+	num, name, given := strings.Cut(s, "/")
+	if !given {
+		name = "s"
+	}
 	per, ok := find(rates, name)
 	if digits, rest := cutNumber(num); !ok || rest != "" || digits == "" {
 		return 0, errRate

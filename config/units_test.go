@@ -39,12 +39,12 @@ func TestParseSize(t *testing.T) {
 }
 
 func TestParseRate(t *testing.T) {
-	for text, want := range map[string]config.Rate{"20/s": 20, "0.5/s": 0.5, "60/m": 1, "3600/h": 1, "0/s": 0} {
+	for text, want := range map[string]config.Rate{"20/s": 20, "0.5/s": 0.5, "60/m": 1, "3600/h": 1, "0/s": 0, "50": 50, "0": 0} {
 		if got, err := config.ParseRate(text); err != nil || got != want {
 			t.Errorf("%s: %v, %v; want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "20", "/s", "20/", "20/d", "-1/s", "1e3/s", "Inf/s", "20/s/s", "20 /s"} {
+	for _, text := range []string{"", "/s", "/", "-1", "20/", "20/d", "-1/s", "1e3/s", "Inf/s", "20/s/s", "20 /s"} {
 		if got, err := config.ParseRate(text); err == nil {
 			t.Errorf("%q is accepted as %v", text, got)
 		}
