@@ -38,7 +38,9 @@ func TestMoneyAsText(t *testing.T) {
 			t.Errorf("%q is read as %v, %v", bad, m, err)
 		}
 	}
-	for micros, want := range map[int64]string{-75_000: "-0.075 EUR", -1: "-0.000001 EUR", math.MaxInt64: "9223372036854.775807 EUR", math.MinInt64: "-9223372036854.775808 EUR"} {
+	for micros, want := range map[int64]string{
+		-75_000: "-0.075 EUR", -1: "-0.000001 EUR", math.MaxInt64: "9223372036854.775807 EUR", math.MinInt64: "-9223372036854.775808 EUR",
+	} {
 		if got := (sms.Money{Micros: micros, Currency: "EUR"}).String(); got != want {
 			t.Errorf("%d is %q, want %q", micros, got, want)
 		}

@@ -76,7 +76,7 @@ func TestOptOutsOutliveACrash(t *testing.T) {
 	}
 	add(t, o, stopped)
 	add(t, o, sms.OptOut{Number: ann, Word: "UNSUBSCRIBE", At: time.Now()}) // the first stays
-	add(t, o, sms.OptOut{Number: ann + "1", At: stopped.At})         // begins with the other
+	add(t, o, sms.OptOut{Number: ann + "1", At: stopped.At})                // begins with the other
 	store = store.Crash()
 	o = open(t, store.Table())
 	if got := o.List("", 10); len(got) != 2 || got[0] != stopped || !o.Out(ann) || o.Out("8613800138001") {
@@ -86,7 +86,7 @@ func TestOptOutsOutliveACrash(t *testing.T) {
 	remove(t, o, ann, false)
 	store = store.Crash()
 	o = open(t, store.Table())
-	if o.Out(ann) || !o.Out(ann + "1") {
+	if o.Out(ann) || !o.Out(ann+"1") {
 		t.Fatalf("after a removal and a crash: %+v", o.List("", 10))
 	}
 	add(t, o, sms.OptOut{Number: ann, Word: "TD", At: stopped.At})
@@ -164,7 +164,8 @@ func TestOptOutsRefuse(t *testing.T) {
 			t.Errorf("%q: %v", n, err)
 		}
 	}
-	if err := open(t, table).Add(t.Context(), sms.OptOut{Number: ann, At: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}); err == nil || strings.Contains(err.Error(), string(ann)) {
+	late := sms.OptOut{Number: ann, At: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}
+	if err := open(t, table).Add(t.Context(), late); err == nil || strings.Contains(err.Error(), string(ann)) {
 		t.Errorf("a time that cannot be written: %v", err)
 	}
 	for key, val := range map[string]string{"optout/ann": "{}", "optout/" + string(ann): "{", "optout/8613800138001": `{"at":"yesterday"}`} {

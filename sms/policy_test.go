@@ -64,6 +64,7 @@ func said(counts []sms.Count) string {
 func TestPolicyReserves(t *testing.T) {
 	const ann, to = "4915100000001", "4915112345678"
 	capped := sms.Policy{SenderDay: 500, RecipientDay: 200, PrefixHour: 2000, LoopHour: 5}
+	free, cheap := sms.Prices{Currency: "EUR", Micros: map[string]int64{"*": 0}}, sms.Prices{Currency: "EUR", Micros: map[string]int64{"*": 1}}
 	budgeted := sms.Policy{Prices: prices, DayBudget: euros(50_000_000), MonthBudget: euros(800_000_000)}
 	noon := time.Date(2026, 11, 24, 12, 30, 0, 0, time.UTC)
 	for _, c := range []struct {
@@ -83,8 +84,8 @@ func TestPolicyReserves(t *testing.T) {
 		{"budgets count each attempt", budgeted, 1, false, false, noon,
 			"day 2026-11-24: +75000 of 50000000 until 2026-11-26T00:00 UTC\nmonth 2026-11: +75000 of 800000000 until 2026-12-02T00:00 UTC"},
 		{"no segment costs nothing", budgeted, 0, false, false, noon, ""},
-		{"a price of 0 costs nothing", sms.Policy{Prices: sms.Prices{Currency: "EUR", Micros: map[string]int64{"*": 0}}, DayBudget: euros(0)}, 1, false, false, noon, ""},
-		{"a budget of 0 is passed by anything", sms.Policy{Prices: sms.Prices{Currency: "EUR", Micros: map[string]int64{"*": 1}}, DayBudget: euros(0), MonthBudget: euros(5)}, 1, false, false, noon,
+		{"a price of 0 costs nothing", sms.Policy{Prices: free, DayBudget: euros(0)}, 1, false, false, noon, ""},
+		{"a budget of 0 is passed by anything", sms.Policy{Prices: cheap, DayBudget: euros(0), MonthBudget: euros(5)}, 1, false, false, noon,
 			"day 2026-11-24: +2 of 1 until 2026-11-26T00:00 UTC\nmonth 2026-11: +1 of 5 until 2026-12-02T00:00 UTC"},
 		{"caps", capped, 3, true, false, noon, "sender 4915100000001 2026-11-24: +1 of 500 until 2026-11-26T00:00 UTC\n" +
 			"recipient 4915112345678 2026-11-24: +1 of 200 until 2026-11-26T00:00 UTC\nprefix 49 2026-11-24T12: +1 of 2000 until 2026-11-25T13:00 UTC"},
@@ -98,8 +99,9 @@ func TestPolicyReserves(t *testing.T) {
 			"sender 4915100000001 2026-11-24: +1 of 9 until 2026-11-26T00:00 UTC"},
 		{"midnight", sms.Policy{SenderDay: 9}, 1, true, false, time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC),
 			"sender 4915100000001 2026-11-25: +1 of 9 until 2026-11-27T00:00 UTC"},
-		{"the last hour of a year", capped, 3, true, false, time.Date(2026, 12, 31, 23, 59, 0, 0, time.UTC), "sender 4915100000001 2026-12-31: +1 of 500 until 2027-01-02T00:00 UTC\n" +
-			"recipient 4915112345678 2026-12-31: +1 of 200 until 2027-01-02T00:00 UTC\nprefix 49 2026-12-31T23: +1 of 2000 until 2027-01-02T00:00 UTC"},
+		{"the last hour of a year", capped, 3, true, false, time.Date(2026, 12, 31, 23, 59, 0, 0, time.UTC),
+			"sender 4915100000001 2026-12-31: +1 of 500 until 2027-01-02T00:00 UTC\n" +
+				"recipient 4915112345678 2026-12-31: +1 of 200 until 2027-01-02T00:00 UTC\nprefix 49 2026-12-31T23: +1 of 2000 until 2027-01-02T00:00 UTC"},
 		{"the end of a year", budgeted, 1, false, false, time.Date(2026, 12, 31, 23, 59, 0, 0, time.UTC),
 			"day 2026-12-31: +75000 of 50000000 until 2027-01-02T00:00 UTC\nmonth 2026-12: +75000 of 800000000 until 2027-01-02T00:00 UTC"},
 		{"the end of a short month", budgeted, 1, false, false, time.Date(2027, 1, 31, 10, 0, 0, 0, time.UTC),
@@ -126,7 +128,8 @@ func TestPolicyReleases(t *testing.T) {
 	number := rapid.StringMatching(`[1-9][0-9]{6,14}`)
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(0, 3)
-		p := sms.Policy{Prices: prices, DayBudget: euros(1), SenderDay: limit.Draw(t, "sender"), RecipientDay: limit.Draw(t, "recipient"), PrefixHour: limit.Draw(t, "prefix"), LoopHour: 1}
+		p := sms.Policy{Prices: prices, DayBudget: euros(1), LoopHour: 1}
+		p.SenderDay, p.RecipientDay, p.PrefixHour = limit.Draw(t, "sender"), limit.Draw(t, "recipient"), limit.Draw(t, "prefix")
 		to, n, first := contacts.Number(number.Draw(t, "to")), rapid.IntRange(0, 255).Draw(t, "segments"), rapid.Bool().Draw(t, "first")
 		at := time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "at"), 0)
 		totals := map[string]int64{}

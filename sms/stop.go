@@ -63,7 +63,7 @@ var stopLanguages = []struct {
 	{"您已退訂，將不再收到本服務的簡訊。", []string{"退訂", "取消訂閱", "拒絕"}},
 	{japanese, []string{"停止", "配信停止", "解除"}},
 	{"Sie erhalten keine SMS mehr von diesem Dienst.", []string{"STOPP", "ABMELDEN", "ABBESTELLEN", "ABMELDUNG"}},
-	{"Vous ne recevrez plus de SMS de ce service.", []string{"ARRET", "ARRÊT", "ARRETER", "ARRÊTER", "DESABONNER", "DÉSABONNER", "DESINSCRIRE", "DÉSINSCRIRE"}},
+	{"Vous ne recevrez plus de SMS de ce service.", []string{"ARRET", "ARRÊT", "ARRETER", "ARRÊTER", "DESABONNER", "DÉSABONNER"}},
 	{"Ya no recibirá más SMS de este servicio.", []string{"BAJA", "ALTO", "PARAR", "CANCELAR", "DETENER"}},
 	{"Non riceverai più SMS da questo servizio.", []string{"FERMA", "BASTA", "ANNULLA", "DISISCRIVI"}},
 	{"Não receberá mais SMS deste serviço.", []string{"SAIR", "PARE", "DESCADASTRAR"}},
