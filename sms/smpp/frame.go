@@ -144,7 +144,7 @@ func readDelivery(f frame) (d delivery, err error) {
 	}
 	d.tlvs = r.tlvs()
 	if r.err != nil {
-		return delivery{}, fmt.Errorf("%w: %s: %w", errBody, f.command, r.err)
+		return d, fmt.Errorf("%w: %s: %w", errBody, f.command, r.err)
 	}
 	if payload, is := d.tlvs[pdu.TagMessagePayload]; is && len(d.octets) == 0 {
 		d.octets = payload

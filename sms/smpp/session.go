@@ -331,17 +331,14 @@ func (s *session) answered(f frame) {
 // deliver hands a deliver_sm or data_sm to the intake of its source, so that those of one phone stay in their order.
 func (s *session) deliver(f frame) {
 	d, err := readDelivery(f)
-	if err != nil {
-		s.g.logf("%s < %v, seq=%d", s.link.name, err, f.sequence)
-		s.nack(f.sequence, invalidLength)
-		return
-	}
 	j := &job{delivery: d, session: s, at: time.Now()}
 	s.mu.Lock()
 	s.open++
 	leaving := s.leaving
 	s.mu.Unlock()
 	switch {
+	case err != nil: // its header is right, and so it is no case for generic_nack (SMPP 3.4 §4.3)
+		j.answer(invalidLength)
 	case !s.bound.Load():
 		j.answer(invalidBind)
 	case leaving || !s.g.intake(d.source).offer(j):
