@@ -1,10 +1,13 @@
-// Package smstest is an SMSC for tests, on a real port, and a gateway to it: like net/http/httptest, with faults on demand.
+// Package smstest has SMSCs for tests, on real ports, with faults on demand: like net/http/httptest, a test is a real exchange in 20 lines.
+// What was taken stands in a log that outlives whoever submitted it, and is what a test counts SMS by. Receipts (DLRs) and answers of phones
+// (MOs) wait until they were taken, and come again until then: at least once.
 //
-// A segment is one HTTP request. What was taken stands in a log that outlives whoever submitted it, and is what a test counts SMS by. DLRs
-// and answers (MOs) wait until the gateway's sink has taken them, and come again until then: at least once, like an SMSC's.
+// SMPP is a strict SMSC that speaks SMPP 3.4. It shares no code for it with the gateway that is tested, so that both cannot be wrong alike.
 //
-// The protocol is HTTP, so that curl can look and meddle while another process is under test: POST /submit, GET /events, POST /ack for the
-// gateway; GET /log (one JSON object a line), POST /mo?from=&to= with the text as body, POST /fault?n=&submit=&dlr=&for= for people.
+// Server speaks a small protocol of its own over HTTP, and Gateway is the way to it: POST /submit, GET /events, POST /ack for the gateway;
+// GET /log (one JSON object a line), POST /mo?from=&to= with the text as body, POST /fault?n=&submit=&dlr=&for= for people.
+//
+// Both may be a process of their own, which curl can look at and meddle with while another process is under test: Serve, ServeSMPP.
 package smstest
 
 import (

@@ -26,7 +26,7 @@ type SMPPOptions struct {
 
 	Window       int           // unanswered submits of one connection, above which they are refused; 0: no limit
 	WindowStatus uint32        // with which command_status; 0: 0x58
-	Rate         float64       // submits a second of all connections, above which they are refused with 0x58; 0: no limit
+	Rate         float64       // submits a second of all connections, a tenth of them at once, above which they are refused with 0x58; 0: no limit
 	Latency      time.Duration // how long each submit takes to be answered
 
 	FirstID    uint64        // the first message id; 0: one that cannot be read as decimal when it is written as hexadecimal
@@ -135,7 +135,9 @@ func (s *SMPP) Start() error {
 }
 
 func (s *SMPP) serve(l net.Listener) {
-	s.Addr = l.Addr().String()
+	if addr := l.Addr().String(); addr != s.Addr { // after Stop others may be reading it
+		s.Addr = addr
+	}
 	if s.o.TLS != nil {
 		l = tls.NewListener(l, s.o.TLS)
 	}
@@ -236,13 +238,13 @@ func (s *SMPP) Sessions() (all []Session) {
 	return all
 }
 
-// Bound waits until n connections are bound at once.
+// Bound waits until n connections are bound at once, those that are silent not counted.
 func (s *SMPP) Bound(ctx context.Context, n int) error {
 	bound := 0
 	err := s.await(ctx, func() bool {
 		bound = 0
 		for _, x := range s.sessions {
-			if x.Command != "" {
+			if x.Command != "" && !x.silent {
 				bound++
 			}
 		}

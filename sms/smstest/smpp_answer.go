@@ -7,56 +7,70 @@ import (
 	"time"
 )
 
-// bind answers a bind (SMPP 3.4 §4.1); false: the connection ends.
-func (x *session) bind(p pdu) bool {
-	s := x.s
-	in := &reader{rest: p.body}
-	id, password, kind := in.text("system_id", 16), in.text("password", 9), in.text("system_type", 13)
-	version := in.octet("interface_version")
+// A login is the body of a bind (SMPP 3.4 §4.1.1).
+type login struct {
+	id, password, kind string
+	version            byte
+	bad                *problem
+}
+
+func readLogin(body []byte) login {
+	in := &reader{rest: body}
+	l := login{id: in.text("system_id", 16), password: in.text("password", 9), kind: in.text("system_type", 13), version: in.octet("interface_version")}
 	in.octet("addr_ton")
 	in.octet("addr_npi")
 	in.text("address_range", 41)
-	bad := in.end()
+	l.bad = in.end()
+	return l
+}
+
+// bind answers a bind; false: the connection ends.
+func (x *session) bind(p pdu) bool {
+	l := readLogin(p.body)
+	var status uint32
 	var f BindFault
-	status := statusOK
-	s.change(func() {
-		switch {
-		case x.Command != "":
-			s.violation(x.ID, "%s on a connection that is bound", p.name())
-			status = statusBound
-			return
-		case bad != nil:
-			s.violation(x.ID, "%s: %s", p.name(), bad.text)
-			status = bad.status
-			return
-		}
-		f = s.bindFault()
-		switch {
-		case f.Status != 0:
-			status = f.Status
-		case s.o.SystemID != "" && id != s.o.SystemID:
-			status = statusSystemID
-		case s.o.SystemID != "" && password != s.o.Password:
-			status = statusPassword
-		}
-		if status == statusOK && f.Instead == Answered {
-			x.Command, x.SystemID, x.Type, x.Version = p.name(), id, kind, version
+	x.s.change(func() {
+		if status = x.mayBind(p, l); status == statusOK {
+			f = x.s.bindFault()
 		}
 	})
 	if f.Instead != Answered {
 		x.instead(f.Instead)
 		return true
 	}
+	orDefault(&status, f.Status)
 	answer := pdu{command: p.command | cmdResponse, status: status, sequence: p.sequence}
+	x.writing.Lock() // nothing may be delivered before the answer
+	defer x.writing.Unlock()
 	if status == statusOK {
+		x.s.change(func() { x.Command, x.SystemID, x.Type, x.Version = p.name(), l.id, l.kind, l.version })
 		_ = x.c.SetReadDeadline(time.Time{})
 		answer.body = appendText(nil, "smstest")
-		if version >= version34 {
+		if l.version >= version34 {
 			answer.body = appendTLV(answer.body, tagVersion, version34)
 		}
 	}
-	x.write(answer)
+	x.log(">", answer)
+	x.out(answer.octets())
 	return status == statusOK || status == statusBound // who may not bind is not kept
+}
+
+// mayBind returns with which command_status a bind is refused; 0: it is not. The lock is held.
+func (x *session) mayBind(p pdu, l login) uint32 {
+	s := x.s
+	switch {
+	case x.Command != "":
+		s.violation(x.ID, "%s on a connection that is bound", p.name())
+		return statusBound
+	case l.bad != nil:
+		s.violation(x.ID, "%s: %s", p.name(), l.bad.text)
+		return l.bad.status
+	case s.o.SystemID != "" && l.id != s.o.SystemID:
+		return statusSystemID
+	case s.o.SystemID != "" && l.password != s.o.Password:
+		return statusPassword
+	}
+	return statusOK
 }
 
 // A behind is an answer that waits for n later ones.
@@ -90,7 +104,6 @@ func (x *session) answer(r Submitted) {
 		case <-timer.C:
 		case <-b.release:
 		case <-x.done:
-			return
 		}
 		x.reply(r)
 	})
@@ -112,10 +125,12 @@ func (x *session) reportFirst(r Submitted) {
 	})
 }
 
-// reply sends the answer to a submit, or what goes out for it.
+// reply sends the answer to a submit, or what goes out for it, and has the receipts follow.
 func (x *session) reply(r Submitted) {
+	mute := false
 	x.s.change(func() {
 		x.Open--
+		mute = x.mute && r.Status != statusBindState
 		for i := 0; i < len(x.waiting); {
 			if b := x.waiting[i]; b.n > 0 {
 				b.n--
@@ -126,6 +141,16 @@ func (x *session) reply(r Submitted) {
 			x.waiting = append(x.waiting[:i], x.waiting[i+1:]...)
 		}
 	})
+	if !mute {
+		x.put(r)
+	}
+	if r.Taken && !r.Fault.DLR.early() {
+		x.s.change(func() { x.s.report(&r, time.Now().Add(r.Fault.DLRLate)) })
+	}
+}
+
+// put writes the answer, or does what the fault wants instead.
+func (x *session) put(r Submitted) {
 	p := pdu{command: cmdSubmit | cmdResponse, status: r.Status, sequence: r.Sequence}
 	if r.Status == statusOK {
 		p.body = appendText(nil, r.ID)
@@ -169,7 +194,10 @@ func (x *session) instead(what Instead) {
 	case UnknownCommand:
 		x.request(0x00000F0F, []byte{1, 2, 3}, request{})
 	case Unbind, UnbindFirst:
-		x.s.change(func() { x.unbinding = true })
+		x.s.change(func() {
+			x.unbinding = true
+			x.mute = what == Unbind
+		})
 		x.request(cmdUnbind, nil, request{})
 	case Truncated:
 		x.send([]byte{0, 0, 0, 17, 0, 0, 0, 5})
@@ -231,19 +259,19 @@ func (x *session) fits(p pdu, q *request) {
 	}
 }
 
-// Request sends a request with any command_id and body to the connection that was bound first, and returns its answer: for instance data_sm, or
-// a command that does not exist. alert_notification (0x102) is never answered, and its Request returns at once.
+// Request sends a request with any command_id and body to the oldest connection that receives, and returns its answer: for instance data_sm,
+// a deliver_sm that is malformed, or a command that does not exist. alert_notification (0x102) is never answered, and its Request returns at once.
 func (s *SMPP) Request(ctx context.Context, command uint32, body []byte) (answer, status uint32, err error) {
 	var x *session
 	s.look(func() {
 		for _, live := range s.live() {
-			if live.Command != "" && x == nil {
+			if live.receives() && x == nil {
 				x = live
 			}
 		}
 	})
 	if x == nil {
-		return 0, 0, errors.New("smstest: no connection is bound")
+		return 0, 0, errors.New("smstest: no connection is bound that receives")
 	}
 	if command == cmdAlert {
 		x.write(pdu{command: command, sequence: x.skip(), body: body})

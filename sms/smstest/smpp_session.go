@@ -29,6 +29,7 @@ type session struct {
 	waiting    []*behind           // answers that wait for others
 	silent     bool                // nothing is read or written any more
 	unbinding  bool                // the server sent unbind
+	mute       bool                // submits that are under way are not answered any more
 	provoked   bool                // the server sent nonsense: a generic_nack may say so
 	heard      time.Time           // when something last came
 	enquired   time.Time           // when the server last sent enquire_link
@@ -64,7 +65,7 @@ func (x *session) run() {
 			x.broken(err)
 			return
 		}
-		x.s.logf("connection %d: < %s sequence=%d status=0x%02x octets=%d", x.ID, p.name(), p.sequence, p.status, len(p.body))
+		x.log("<", p)
 		if !x.handle(p) {
 			return
 		}
@@ -124,8 +125,13 @@ func (x *session) cut(reset bool) {
 
 // write sends a PDU. A connection that does not take it within a while is cut.
 func (x *session) write(p pdu) {
-	x.s.logf("connection %d: > %s sequence=%d status=0x%02x octets=%d", x.ID, p.name(), p.sequence, p.status, len(p.body))
+	x.log(">", p)
 	x.send(p.octets())
+}
+
+// log says what went over the wire, and nothing of what is in it.
+func (x *session) log(way string, p pdu) {
+	x.s.logf("connection %d: %s %s sequence=%d status=0x%02x octets=%d", x.ID, way, p.name(), p.sequence, p.status, len(p.body))
 }
 
 func (x *session) send(octets []byte) {
@@ -134,6 +140,11 @@ func (x *session) send(octets []byte) {
 	}
 	x.writing.Lock()
 	defer x.writing.Unlock()
+	x.out(octets)
+}
+
+// out writes with the lock held that keeps PDUs whole.
+func (x *session) out(octets []byte) {
 	_ = x.c.SetWriteDeadline(time.Now().Add(10 * time.Second))
 	if _, err := x.c.Write(octets); err != nil {
 		x.cut(false)
@@ -254,9 +265,6 @@ func (x *session) watch() {
 
 // overdue says what is to be done with the connection. The lock is held.
 func (x *session) overdue(now time.Time) (cut, enquire bool) {
-	if x.silent {
-		return false, false
-	}
 	for sequence, q := range x.sent {
 		if q.late || now.Sub(q.at) < x.s.o.Response {
 			continue
@@ -266,12 +274,16 @@ func (x *session) overdue(now time.Time) (cut, enquire bool) {
 		case q.d != nil:
 			x.delivering--
 			x.s.enqueue(q.d, now.Add(x.s.o.Retry))
+		case x.silent:
 		case q.command == cmdUnbind:
 			cut = true
 		case q.command != cmdAlert:
 			x.s.violation(x.ID, "%s %d was not answered within %v", pdu{command: q.command}.name(), sequence, x.s.o.Response)
 			cut = cut || q.command == cmdEnquireLink
 		}
+	}
+	if x.silent {
+		return false, false
 	}
 	if idle := x.s.o.Idle; idle > 0 && x.Command != "" && now.Sub(x.heard) > idle {
 		x.s.violation(x.ID, "nothing came for %v, and no enquire_link", idle)

@@ -175,16 +175,13 @@ func (x *session) refusal(r *Submitted, problems []problem) (status uint32) {
 	return 0
 }
 
-// take gives a segment its id, and puts its receipts on their way, unless they go before the answer. The lock is held.
+// take gives a segment its id. The lock is held.
 func (s *SMPP) take(r *Submitted) {
 	r.Taken, r.id = true, s.nextID
 	r.ID = s.o.ResponseID.write(r.id)
 	s.nextID++
 	s.taken++
 	s.join(r)
-	if !r.Fault.DLR.early() {
-		s.report(r, time.Now().Add(s.o.Latency+r.Fault.DLRLate))
-	}
 }
 
 // A group is what came of a concatenated message.

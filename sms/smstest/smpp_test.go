@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -113,12 +114,10 @@ func (c *raw) want(command, status, seq uint32) frame {
 // ended checks that the connection ends.
 func (c *raw) ended() {
 	c.t.Helper()
-	if f, err := c.read(); err == nil || errors.Is(err, errTimeout) {
+	if f, err := c.read(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		c.t.Fatalf("the connection goes on: %+v, %v", f, err)
 	}
 }
-
-var errTimeout = net.ErrClosed
 
 // bound is a client that is bound by a command.
 func bound(t *testing.T, s *smstest.SMPP, command uint32) *raw {
@@ -145,18 +144,39 @@ func serveSMPP(t *testing.T, o smstest.SMPPOptions) *smstest.SMPP {
 	return s
 }
 
-// TestGolden speaks octets that were written down by hand from SMPP 3.4: the bind_transmitter is the example of §3.2.2.
+// TestGolden speaks octets that were written down by hand from SMPP 3.4: the bind_transmitter is the example of its §3.2.
 func TestGolden(t *testing.T) {
-	s := serveSMPP(t, smstest.SMPPOptions{SystemID: "SMPP3TEST", Password: "secret08", FirstID: 0x1A2B})
+	s := serveSMPP(t, smstest.SMPPOptions{SystemID: "SMPP3TEST", Password: "secret08", FirstID: 0x1A2B, ResponseID: smstest.HexUpper})
 	c := dialRaw(t, s.Addr)
-	c.write(octets(t, `0000002F 00000002 00000000 00000001
-		534D50503354455354 00 7365637265743038 00 5355424D495431 00 00 01 01 00`))
-	got := make([]byte, 16+8)
-	if _, err := io.ReadFull(c.r, got); err != nil {
-		t.Fatal(err)
+	for _, step := range []struct{ name, write, read string }{
+		{"bind_transmitter", `0000002F 00000002 00000000 00000001 534D50503354455354 00 7365637265743038 00 5355424D495431 00 00 01 01 00`,
+			`00000018 80000002 00000000 00000001 'smstest' 00`},
+		{"enquire_link", `00000010 00000015 00000000 00000002`, `00000010 80000015 00000000 00000002`},
+		{"submit_sm", `0000004C 00000004 00000000 00000003 00 05 00 'Godwit' 00 01 01 '4915112345678' 00 40 00 00 00 '000001000000000R' 00 00 00 08 00 08
+			05 00 03 2A 02 01 4F60`, `00000015 80000004 00000000 00000003 '1A2B' 00`},
+		{"cancel_sm, which is not known", `00000010 00000008 00000000 00000004`, `00000010 80000000 00000003 00000004`},
+		{"unbind", `00000010 00000006 00000000 7FFFFFFF`, `00000010 80000006 00000000 7FFFFFFF`},
+	} {
+		c.write(octets(t, step.write))
+		want := octets(t, step.read)
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(c.r, got); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: got\n% x, want\n% x", step.name, got, want)
+		}
 	}
-	if want := octets(t, "00000018 80000002 00000000 00000001 'smstest' 00"); !bytes.Equal(got, want) {
-		t.Errorf("bind_transmitter_resp\n% x, want\n% x", got, want)
+	c.ended()
+	r := s.Submits()[0]
+	if r.Source != (smstest.Address{TON: 5, Addr: "Godwit"}) || r.Concat != smstest.UDH8 || r.Ref != 0x2A || r.Segment != 1 || r.Total != 2 || r.Text != "你" {
+		t.Errorf("submitted %+v", r)
+	}
+	if x := s.Sessions()[0]; x.Command != "bind_transmitter" || x.SystemID != "SMPP3TEST" || x.Type != "SUBMIT1" || x.Version != 0 || !x.Unbound || !x.Gone {
+		t.Errorf("session %+v", x)
+	}
+	if v := s.Violations(); len(v) != 1 || !strings.Contains(v[0], "cancel_sm is not known") {
+		t.Errorf("violations %q", v)
 	}
 }
 
