@@ -323,6 +323,7 @@ func TestLate(t *testing.T) {
 		t.Run(folder, func(t *testing.T) {
 			t.Parallel()
 			dir, s := t.TempDir(), newSink()
+			s.refusals = 1
 			gammu.Folders(t, dir)
 			g := open(t, dir, 8*time.Second) // half of it for the fake to read the file, on a slow machine
 			run(t, g, s)
@@ -332,7 +333,6 @@ func TestLate(t *testing.T) {
 			if o := g.Submit(t.Context(), mt(t, 1, "x"))[0]; sms.ClassOf(o.Err) != sms.Unknown {
 				t.Fatalf("outcome %+v", o)
 			}
-			s.refusals = 1
 			smsd.move(<-read, folder)
 			s.wait(t, 1)
 			if r := s.dlrs[0]; r.ID != id(1) || r.Ref == nil || *r.Ref != (sms.Ref{0xab, 15: 1}) || r.State != want {
