@@ -114,6 +114,9 @@ var carriers = []carrier{
 	{"twilio", `{"sid": "SM1", "status": "queued"}`, func(url string, response time.Duration) (sms.Gateway, error) {
 		return smshttp.NewTwilio(smshttp.TwilioConfig{URL: url, Account: "AC1", Token: "p@ss", Response: response})
 	}},
+	{"webhook", `{"id":"1"}`, func(url string, response time.Duration) (sms.Gateway, error) {
+		return smshttp.NewWebhook(smshttp.WebhookConfig{URL: url, Body: `{"to":{{.To|json}},"text":{{.Text|json}}}`, ID: "$.id", Token: "p@ss", AllowPrivate: true, Response: response})
+	}},
 }
 
 // start returns a gateway that runs until the test ends.
