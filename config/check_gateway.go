@@ -32,7 +32,7 @@ func (c *checker) gateways(s SMS) {
 			continue
 		}
 		c.gateway(key, g, k)
-		c.answers(key, g, s.Numbers)
+		c.answers(key, g, s)
 	}
 }
 
@@ -172,13 +172,13 @@ func (c *checker) callbacks(key string, g Gateway) {
 }
 
 // answers checks that it is known to which of our numbers an MO came that does not say so.
-func (c *checker) answers(key string, g Gateway, numbers []string) {
+func (c *checker) answers(key string, g Gateway, s SMS) {
 	takes := g.MO.From != "" || g.Kind == KindGammu
 	if g.Kind == KindSMSGate || g.Kind == KindSMSForwarder {
 		takes = g.HMAC != "" || g.CallbackSecret != ""
 	}
-	if takes && g.MO.To == "" && g.Number == "" && len(numbers) != 1 {
-		c.fail(key+".number", "is missing: an answer does not say to which number it came, and sms.numbers has %d; set number%s", len(numbers), orTold(g.Kind))
+	if takes && g.MO.To == "" && s.AnswersTo(g) == "" {
+		c.fail(key+".number", "is missing: an answer does not say to which number it came, and sms.numbers has %d; set number%s", len(s.Numbers), orTold(g.Kind))
 	}
 }
 

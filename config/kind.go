@@ -48,7 +48,7 @@ var kinds = []Kind{
 		Default: Gateway{Window: 10},
 	},
 	{
-		Name: KindTwilio, Required: []string{"account", "token"}, Optional: []string{"url", "window", "rate"},
+		Name: KindTwilio, Required: []string{"account", "token"}, Optional: []string{"url", "number", "window", "rate"},
 		Default: Gateway{URL: "https://api.twilio.com", Window: 10},
 	},
 	webhookKind(KindWebhook, 10, "url"),

@@ -125,6 +125,14 @@ type CallbackMO struct {
 	ID   string `yaml:"id,omitempty"`
 }
 
+// AnswersTo returns the number to which an MO of a gateway came that does not say so: the gateway's, or the only one of Numbers; empty: it is not known.
+func (s SMS) AnswersTo(g Gateway) string {
+	if g.Number == "" && len(s.Numbers) == 1 {
+		return s.Numbers[0]
+	}
+	return g.Number
+}
+
 func defaultSMS() SMS {
 	const day = 24 * time.Hour
 	return SMS{

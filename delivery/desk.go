@@ -123,7 +123,7 @@ func (e *Engine) claim(ctx context.Context, m *Message, c *claim, w want) error 
 	now := time.Now()
 	next, fx := m.Claim(Claim{
 		Gateway: c.gateway.Name(), From: c.from.name, Cause: w.cause, Pushes: w.pushes, Until: now.Add(e.cfg.Response), Segments: len(c.segments), Price: c.price,
-		Evidence: c.from.evidence,
+		Evidence: c.from.evidence, NoWayBack: c.from.noWay,
 	}, now)
 	if next == nil {
 		return nil

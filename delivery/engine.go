@@ -175,6 +175,7 @@ func New(cfg Config) *Engine {
 		e.dispatch = sms.NewDispatcher(e.gateways, e, sms.Dispatch{Routes: cfg.Routes, OnAlarm: func(gateway string, err error) {
 			e.log.Error().Str("gateway", gateway).Err(err).Msg("the SMS gateway must be looked after: its messages wait")
 		}})
+		e.err = errors.Join(e.err, e.dispatch.Check())
 	}
 	return e
 }

@@ -207,7 +207,7 @@ func (d *Dispatcher) next(l *lane, now time.Time) (w *wanted, taken int, wait ti
 	return w, l.pauses, 0
 }
 
-// repath tells the backlog which gateways are paused now. That of a pause's end needs no other caller than the paused gateway itself.
+// repath tells the backlog which gateways are paused now. A gateway whose pause begins or ends looks again itself, so nobody else need tell.
 func (d *Dispatcher) repath(now time.Time) {
 	var held, paused uint64
 	for _, l := range d.lanes {
@@ -271,8 +271,7 @@ func (d *Dispatcher) judge(l *lane, mt MT, taken int, outcomes []Outcome) (alarm
 	d.mu.Lock()
 	defer d.release()
 	alarm, cause = l.judge(now, taken, outcomes)
-	d.repath(now)
-	d.backlog.news |= 1 << l.index // it may have places again, or has a pause to wait for
+	d.backlog.news |= 1 << l.index // it may have places again, or a pause, to tell the backlog
 	return alarm, cause
 }
 

@@ -32,6 +32,10 @@ func (c command) response() command { return c | genericNack }
 
 func (c command) isResponse() bool { return c&genericNack != 0 }
 
+func (c command) isBind() bool {
+	return c == bindTransceiver || c == bindTransmitter || c == bindReceiver
+}
+
 var commands = map[command]string{bindReceiver: "bind_receiver", bindTransmitter: "bind_transmitter", bindTransceiver: "bind_transceiver", submitSM: "submit_sm",
 	deliverSM: "deliver_sm", dataSM: "data_sm", unbind: "unbind", enquireLink: "enquire_link", alertNotification: "alert_notification"}
 
@@ -144,7 +148,7 @@ func readDelivery(f frame) (d delivery, err error) {
 	}
 	d.tlvs = r.tlvs()
 	if r.err != nil {
-		return delivery{}, fmt.Errorf("%w: %s: %w", errBody, f.command, r.err)
+		return d, fmt.Errorf("%w: %s: %w", errBody, f.command, r.err)
 	}
 	if payload, is := d.tlvs[pdu.TagMessagePayload]; is && len(d.octets) == 0 {
 		d.octets = payload

@@ -51,8 +51,8 @@ func readReceipt(text string) (r receipt) {
 			break
 		}
 		if name == "" { // a value behind a blank, or something else
-			_, rest = cutWord(rest)
-			strange = true
+			_, after = cutWord(rest)
+			rest, strange = blank(after), true
 			continue
 		}
 		value, next := cutWord(after)

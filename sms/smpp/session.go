@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/linxGnu/gosmpp/data"
@@ -33,8 +32,8 @@ type session struct {
 	doubts  chan struct{} // a submit was not answered
 	stale   chan struct{} // the SMSC says that the session is not bound
 	unbinds chan uint32   // the sequence number of an unbind of the SMSC's
-	bound   atomic.Bool   // and so requests of the SMSC are taken
 	reading sync.WaitGroup
+	bound   bool // deliveries are taken; of the reader
 
 	writing sync.Mutex
 
@@ -319,6 +318,9 @@ func (s *session) answered(f frame) {
 		if f.command == genericNack && f.status == ok {
 			f.status = status(data.ESME_RUNKNOWNERR) // a refusal without a reason
 		}
+		if f.status == ok && c.command.isBind() { // here, for the next PDU may be a deliver_sm
+			s.bound = true
+		}
 		c.answer <- f
 	case f.command == submitSM.response():
 		s.g.late.Add(1)
@@ -331,18 +333,15 @@ func (s *session) answered(f frame) {
 // deliver hands a deliver_sm or data_sm to the intake of its source, so that those of one phone stay in their order.
 func (s *session) deliver(f frame) {
 	d, err := readDelivery(f)
-	if err != nil {
-		s.g.logf("%s < %v, seq=%d", s.link.name, err, f.sequence)
-		s.nack(f.sequence, invalidLength)
-		return
-	}
 	j := &job{delivery: d, session: s, at: time.Now()}
 	s.mu.Lock()
 	s.open++
 	leaving := s.leaving
 	s.mu.Unlock()
 	switch {
-	case !s.bound.Load():
+	case err != nil: // its header is right, and so it is no case for generic_nack (SMPP 3.4 §4.3)
+		j.answer(invalidLength)
+	case !s.bound:
 		j.answer(invalidBind)
 	case leaving || !s.g.intake(d.source).offer(j):
 		j.answer(refusedForNow)
