@@ -16,7 +16,8 @@ import (
 	tmpl "text/template/parse"
 )
 
-func (c *checker) gateways(gateways []Gateway) {
+func (c *checker) gateways(s SMS) {
+	gateways := s.Gateways
 	for i, g := range gateways {
 		key := fmt.Sprintf("sms.gateways[%d]", i)
 		if !gatewayName.MatchString(g.Name) {
@@ -31,6 +32,7 @@ func (c *checker) gateways(gateways []Gateway) {
 			continue
 		}
 		c.gateway(key, g, k)
+		c.answers(key, g, s)
 	}
 }
 
@@ -120,7 +122,7 @@ func (c *checker) smpp(key string, g Gateway) {
 	}
 }
 
-// webhook checks kind webhook and its presets, which know the other side's paths and say what is missing themselves.
+// webhook checks kind webhook and its presets, which know the other side's words and say what is missing themselves.
 func (c *checker) webhook(key string, g Gateway) {
 	c.url(key+".url", g.URL, !g.AllowPrivate)
 	for name, text := range map[string]string{"url": g.URL, "body": g.Body} {
@@ -128,10 +130,24 @@ func (c *checker) webhook(key string, g Gateway) {
 			c.fail(join(key, name), "is not a template: %v", err)
 		}
 	}
+	if g.Method == "GET" && g.Body != "" {
+		c.fail(key+".body", "is not sent with method GET; put the fields into the url, as in ?to={{.To}}, or use POST")
+	}
+	c.paths(key, g)
+	c.headers(key, g.Headers)
+	if g.Kind == KindWebhook {
+		c.callbacks(key, g)
+	}
+	if (!reflect.ValueOf(g.DLR).IsZero() || g.MO != CallbackMO{}) && g.CallbackSecret == "" && g.HMAC == "" {
+		c.fail(key+".callback_secret", "is missing: anybody could forge delivery reports and answers. Set callback_secret_file, or hmac_file when the other side signs its callbacks")
+	}
+}
+
+func (c *checker) paths(key string, g Gateway) {
 	for name, path := range map[string]string{
 		"id": g.ID, "dlr.id": g.DLR.ID, "dlr.state": g.DLR.State, "dlr.ref": g.DLR.Ref, "mo.from": g.MO.From, "mo.to": g.MO.To, "mo.text": g.MO.Text, "mo.id": g.MO.ID,
 	} {
-		if path != "" && !strings.HasPrefix(path, "$") {
+		if expression := name == "id" && strings.HasPrefix(path, "/"); path != "" && !expression && !strings.HasPrefix(path, "$") {
 			c.fail(join(key, name), `%q is not a JSON path; it begins with $, as in "$.message.id"`, path)
 		}
 	}
@@ -140,24 +156,10 @@ func (c *checker) webhook(key string, g Gateway) {
 			c.fail(key+".dlr.map."+word, "%q is none of delivered, undelivered, enroute", state)
 		}
 	}
-	c.headers(key, g.Headers)
-	c.login(key, g)
-	if g.Kind == KindWebhook {
-		c.request(key, g)
-	}
-	if (!reflect.ValueOf(g.DLR).IsZero() || !reflect.ValueOf(g.MO).IsZero()) && g.CallbackSecret == "" && g.HMAC == "" {
-		c.fail(key+".callback_secret", "is missing: anybody could forge delivery reports and answers. Set callback_secret_file, or hmac_file when the other side signs its callbacks")
-	}
 }
 
-// request checks that kind webhook says all that nobody else knows.
-func (c *checker) request(key string, g Gateway) {
-	if g.Method == "GET" && g.Body != "" {
-		c.fail(key+".body", "is not sent with method GET; put the fields into the url, as in ?to={{.To|urlquery}}, or use POST")
-	}
-	if g.Method != "GET" && g.Body == "" {
-		c.fail(key+".body", `is missing; it is what a %s sends, for example {"to":{{.To|json}},"text":{{.Text|json}}}`, g.Method)
-	}
+// callbacks checks that kind webhook says all that nobody else knows.
+func (c *checker) callbacks(key string, g Gateway) {
 	if d := g.DLR; !reflect.ValueOf(d).IsZero() && (d.State == "" || d.ID == "" && d.Ref == "") {
 		c.fail(key+".dlr", "needs state, and id or ref: which SMS is it about, and what became of it?")
 	}
@@ -167,6 +169,24 @@ func (c *checker) request(key string, g Gateway) {
 	if m := g.MO; m != (CallbackMO{}) && (m.From == "" || m.Text == "") {
 		c.fail(key+".mo", "needs from and text")
 	}
+}
+
+// answers checks that it is known to which of our numbers an MO came that does not say so.
+func (c *checker) answers(key string, g Gateway, s SMS) {
+	takes := g.MO.From != "" || g.Kind == KindGammu
+	if g.Kind == KindSMSGate || g.Kind == KindSMSForwarder {
+		takes = g.HMAC != "" || g.CallbackSecret != ""
+	}
+	if takes && g.MO.To == "" && s.AnswersTo(g) == "" {
+		c.fail(key+".number", "is missing: an answer does not say to which number it came, and sms.numbers has %d; set number%s", len(s.Numbers), orTold(g.Kind))
+	}
+}
+
+func orTold(kind string) string {
+	if kind == KindGammu {
+		return ", that of its SIM card"
+	}
+	return ", or mo.to where the other side tells it"
 }
 
 var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$") // RFC 9110 §5.1
@@ -189,24 +209,6 @@ func (c *checker) headers(path string, headers map[string]Secret) {
 		}
 		lower[strings.ToLower(name)] = name
 	}
-}
-
-// login checks that there is one: a name with its password, or a token.
-func (c *checker) login(key string, g Gateway) {
-	if g.Username != "" && g.Password == "" && !slices.Contains(required(g.Kind), "password") {
-		c.fail(key+".password", "is missing; username needs password or password_file")
-	}
-	if g.Username == "" && g.Password != "" && !slices.Contains(required(g.Kind), "username") {
-		c.fail(key+".username", "is missing; password needs username")
-	}
-	if g.Username != "" && g.Token != "" {
-		c.fail(key+".token", "is a second login beside username; keep one")
-	}
-}
-
-func required(kind string) []string {
-	k, _ := kindOf(kind)
-	return k.Required
 }
 
 var action = regexp.MustCompile(`(?s)\{\{.*?\}\}`)

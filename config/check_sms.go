@@ -47,7 +47,7 @@ func (c *checker) sms(s SMS) {
 	c.money(s)
 	c.prefixes(s)
 	c.stopWords(s.StopWords)
-	c.gateways(s.Gateways)
+	c.gateways(s)
 	c.routes(s)
 }
 

@@ -28,14 +28,12 @@ type Kind struct {
 	Default  Gateway // what stands for the keys that the file does not name
 }
 
-var (
-	callbackKeys = []string{"callback_secret", "number", "window", "rate"}
-	webhookKeys  = append([]string{
-		"username", "password", "token", "hmac", "method", "headers", "content_type", "body", "id", "dlr", "mo", "allow_private",
-	}, callbackKeys...)
-)
+var webhookKeys = []string{
+	"url", "username", "password", "token", "hmac", "callback_secret", "method", "headers", "content_type", "body", "id", "dlr", "mo", "allow_private",
+	"number", "window", "rate",
+}
 
-// kinds is the table of all kinds. Presets leave to package smshttp what is empty here.
+// kinds is the table of all kinds. What a webhook or one of its presets has no value for here, package smshttp knows.
 var kinds = []Kind{
 	{Name: KindConsole},
 	{
@@ -50,23 +48,20 @@ var kinds = []Kind{
 		Default: Gateway{Window: 10},
 	},
 	{
-		Name: KindTwilio, Required: []string{"account", "token"}, Optional: []string{"url", "window", "rate"},
+		Name: KindTwilio, Required: []string{"account", "token"}, Optional: []string{"url", "number", "window", "rate"},
 		Default: Gateway{URL: "https://api.twilio.com", Window: 10},
 	},
-	{
-		Name: KindWebhook, Required: []string{"url"}, Optional: webhookKeys,
-		Default: Gateway{Method: "POST", ContentType: "application/json", Window: 10},
-	},
-	preset(KindJasmin, 10, "url", "username", "password"),
-	preset(KindSMSGate, 1, "url", "username", "password"),
-	preset(KindHTTPSMS, 1, "url", "token", "number"),
-	preset(KindSMSForwarder, 1, "url"),
+	webhookKind(KindWebhook, 10, "url"),
+	webhookKind(KindJasmin, 10, "url", "username", "password"),
+	webhookKind(KindSMSGate, 1, "username", "password"),
+	webhookKind(KindHTTPSMS, 1, "token", "number"),
+	webhookKind(KindSMSForwarder, 1, "url"),
 	{Name: KindGammu, Required: []string{"dir"}, Optional: []string{"number"}},
 	{Name: KindTest, Required: []string{"url"}},
 }
 
-// preset is a kind of webhook gateway that knows the other side already.
-func preset(name string, window int, required ...string) Kind {
+// webhookKind is kind webhook or one of its presets, which know the other side already.
+func webhookKind(name string, window int, required ...string) Kind {
 	optional := slices.DeleteFunc(slices.Clone(webhookKeys), func(key string) bool { return slices.Contains(required, key) })
 	return Kind{Name: name, Required: required, Optional: optional, Default: Gateway{Window: window}}
 }

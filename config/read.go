@@ -99,17 +99,18 @@ func (r *reader) section(n ast.Node, v reflect.Value, path string) {
 	if g, ok := v.Addr().Interface().(*Gateway); ok {
 		keys = r.kind(pairs, g)
 	}
+	known := withFiles(v.Type(), keys)
 	for _, kv := range pairs {
 		name, ok := r.key(kv, path)
 		if !ok {
 			continue
 		}
 		at, full := r.at(kv.Key.GetToken()), join(path, name)
-		field, file := fieldOf(v, name)
-		if bare := strings.TrimSuffix(name, fileSuffix); !field.IsValid() || !slices.Contains(keys, name) && !(file && slices.Contains(keys, bare)) {
+		if !slices.Contains(known, name) {
 			r.unknown(kv, v, full, keys)
 			continue
 		}
+		field, file := fieldOf(v, name)
 		if file {
 			r.secretFile(kv.Value, field, full)
 			continue

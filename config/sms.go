@@ -96,11 +96,11 @@ type Gateway struct {
 	HMAC           Secret            `yaml:"hmac,omitempty"`            // key that signs requests and callbacks
 	CallbackSecret Secret            `yaml:"callback_secret,omitempty"` // what callbacks carry as ?key=
 	SMSC           string            `yaml:"smsc,omitempty"`
-	Method         string            `yaml:"method,omitempty" oneof:"GET|POST|PUT"`
+	Method         string            `yaml:"method,omitempty" oneof:"GET|POST|PUT|PATCH"`
 	Headers        map[string]Secret `yaml:"headers,omitempty"` // often API keys, so none is shown
 	ContentType    string            `yaml:"content_type,omitempty"`
 	Body           string            `yaml:"body,omitempty"`
-	ID             string            `yaml:"id,omitempty"` // JSON path of the id in the answer
+	ID             string            `yaml:"id,omitempty"` // JSON path of the id in the answer, or /a regular expression/
 	DLR            CallbackDLR       `yaml:"dlr,omitempty"`
 	MO             CallbackMO        `yaml:"mo,omitempty"`
 	AllowPrivate   bool              `yaml:"allow_private,omitempty"`
@@ -123,6 +123,14 @@ type CallbackMO struct {
 	To   string `yaml:"to,omitempty"`
 	Text string `yaml:"text,omitempty"`
 	ID   string `yaml:"id,omitempty"`
+}
+
+// AnswersTo returns the number to which an MO of a gateway came that does not say so: the gateway's, or the only one of Numbers; empty: it is not known.
+func (s SMS) AnswersTo(g Gateway) string {
+	if g.Number == "" && len(s.Numbers) == 1 {
+		return s.Numbers[0]
+	}
+	return g.Number
 }
 
 func defaultSMS() SMS {

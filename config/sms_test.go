@@ -50,7 +50,7 @@ func TestEveryPartOfSMS(t *testing.T) {
 		{"twilio", by["twilio"], config.Gateway{Name: "twilio", Kind: "twilio", URL: "https://…", Account: "AC…", Token: "not-a-t", Window: 10}},
 		{"smsgate", by["phone"], config.Gateway{Name: "phone", Kind: "smsgate", URL: "https://…", Username: "u", Password: "not-a-f", Window: 1}},
 		{"webhook", by["hook"], config.Gateway{
-			Name: "hook", Kind: "webhook", URL: "https://…", Method: "POST", ContentType: "application/json", Body: `{"to":{{.To|json}},"text":{{.Text|json}}}`, ID: "$.id",
+			Name: "hook", Kind: "webhook", URL: "https://…", Body: `{"to":{{.To|json}},"text":{{.Text|json}}}`, ID: "$.id",
 			HMAC: "not-a-h", Window: 10, DLR: config.CallbackDLR{ID: "$.id", State: "$.status", Map: map[string]string{"ok": "delivered"}},
 			MO: config.CallbackMO{From: "$.from", Text: "$.msg"},
 		}},
@@ -156,8 +156,8 @@ func TestGatewayNeedsTheKeysOfItsKind(t *testing.T) {
 		switch k.Name {
 		case config.KindTest:
 			g.URL = "http://127.0.0.1:1"
-		case config.KindWebhook:
-			g.Body = "{{.Text}}"
+		case config.KindGammu:
+			g.Number = "4915112345678" // or one of sms.numbers
 		}
 		if err := checkGateway(g); err != nil {
 			t.Errorf("%s with %v: %v", k.Name, k.Required, err)
@@ -203,7 +203,7 @@ func TestCallbacksFailClosed(t *testing.T) {
 	if err := checkGateway(hook); err != nil {
 		t.Errorf("without callbacks: %v", err)
 	}
-	hook.MO = config.CallbackMO{From: "$.from", Text: "$.text"}
+	hook.MO = config.CallbackMO{From: "$.from", To: "$.to", Text: "$.text"}
 	var problems config.Problems
 	if err := checkGateway(hook); !errors.As(err, &problems) || problems[0].Key != "sms.gateways[0].callback_secret" {
 		t.Errorf("with callbacks and no secret: %v", err)
@@ -217,11 +217,46 @@ func TestCallbacksFailClosed(t *testing.T) {
 	}
 }
 
+// An MO that does not tell our number comes to the gateway's, or to the only one that there is.
+func TestWhereAnswersCome(t *testing.T) {
+	hook := config.Gateway{Name: "hook", Kind: config.KindWebhook, URL: "https://sms.example.org", Window: 1, CallbackSecret: "s", MO: config.CallbackMO{From: "$.from", Text: "$.text"}}
+	phone := config.Gateway{Name: "phone", Kind: config.KindSMSGate, Username: "u", Password: "p", Window: 1, HMAC: "h"}
+	stick := config.Gateway{Name: "stick", Kind: config.KindGammu, Dir: "gammu"}
+	for _, g := range []config.Gateway{hook, phone, stick} {
+		with, told := g, g
+		with.Number, told.MO.To = "4915112345678", "$.to"
+		sends := g
+		if sends.MO, sends.HMAC = (config.CallbackMO{}), ""; g.Kind == config.KindGammu { // it has no callbacks that could be closed
+			sends, told = with, with
+		}
+		for _, c := range []struct {
+			what    string
+			g       config.Gateway
+			numbers []string
+			good    bool
+		}{
+			{"no number", g, nil, false},
+			{"one own number", g, []string{"4915112345678"}, true},
+			{"two own numbers", g, []string{"4915112345678", "4915112345679"}, false},
+			{"the gateway's", with, nil, true},
+			{"told", told, nil, true},
+			{"it only sends", sends, nil, true},
+		} {
+			cfg := config.Default()
+			cfg.SMS.Gateways, cfg.SMS.Numbers = []config.Gateway{c.g}, c.numbers
+			var problems config.Problems
+			if err := cfg.Check(); (err == nil) != c.good || err != nil && (!errors.As(err, &problems) || problems[0].Key != "sms.gateways[0].number") {
+				t.Errorf("%s, %s: %v", g.Kind, c.what, err)
+			}
+		}
+	}
+}
+
 func TestPrivateAddressesAreMeant(t *testing.T) {
 	for url, private := range map[string]bool{
 		"http://127.0.0.1:8080": true, "http://localhost/": true, "http://phone.localhost": true, "http://[::1]:80": true, "http://10.1.2.3": true, "http://192.168.0.7": true,
 		"http://172.16.0.1": true, "http://169.254.169.254/latest": true, "http://100.64.0.1": true, "http://0.0.0.0": true, "http://[fe80::1]": true, "http://[fd00::1]": true,
-		"http://[::ffff:127.0.0.1]": true, "http://224.0.0.1": true, "https://sms.example.org": false, "https://203.0.113.7": false, "https://172.32.0.1": false, "https://[2001:db8::1]": false,
+		"http://[::ffff:127.0.0.1]": true, "http://224.0.0.1": true, "https://sms.example.org": false, "https://9.9.9.9": false, "https://172.32.0.1": false, "https://[2606:4700::1]": false,
 	} {
 		g := config.DefaultGateway(config.KindWebhook, "hook")
 		g.URL, g.Body = url, "{{.Text}}"

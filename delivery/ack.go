@@ -83,7 +83,7 @@ func (d *deliverer) overdue(s *session, now time.Time) {
 	s.deaf = true
 	s.answered = d.brake.Answer(s.answered, true, now)
 	d.unready(s, true, now)
-	s.line.lost, s.line.left = now, false
+	s.line.lost, s.line.left = d.clock.moment(now), false
 	d.reconsider(s.line, now)
 }
 
@@ -96,8 +96,8 @@ func (d *deliverer) notRead(dev *Device, t time.Duration) {
 	for i := range s.out {
 		f := &s.out[i]
 		f.at = f.at.Add(t)
-		if r := d.open[f.id]; r != nil && f.kind == In && !r.pushed.IsZero() {
-			r.pushed = r.pushed.Add(t)
+		if r := d.open[f.id]; r != nil && f.kind == In && r.pushed != 0 {
+			r.pushed += moment(t)
 		}
 	}
 }
@@ -118,8 +118,8 @@ func (d *deliverer) keepPlaces(now time.Time, last bool) {
 		d.dirty[i] = nil
 		l.dirty = false
 		seen = l.places(seen)
-		if l.notices >= forgetAfter && now.Sub(l.forgot) > forgetEvery && !last {
-			l.notices, l.forgot = 0, now
+		if l.notices >= forgetAfter && now.Sub(d.clock.time(l.forgot)) > forgetEvery && !last {
+			l.notices, l.forgot = 0, d.clock.moment(now)
 			d.e.forgetSeen(l.user)
 		}
 		if !last {

@@ -232,15 +232,16 @@ func (m *Message) forbids(f Facts, r Rules) Reason {
 
 // A Claim is one attempt through a gateway, before the gateway is called.
 type Claim struct {
-	Gateway  string
-	Node     string
-	From     string // originator
-	Cause    Reason
-	Until    time.Time
-	Segments int
-	Price    sms.Money  // of one segment; zero: not known
-	Pushes   []PushedTo // devices that did not answer: the pushes are withdrawn
-	Evidence string     // for the trail
+	Gateway   string
+	Node      string
+	From      string // originator
+	Cause     Reason
+	Until     time.Time
+	Segments  int
+	Price     sms.Money  // of one segment; zero: not known
+	Pushes    []PushedTo // devices that did not answer: the pushes are withdrawn
+	Evidence  string     // for the trail
+	NoWayBack string     // why an answer will find no conversation; empty: it will
 }
 
 // A PushedTo is a push that was not acknowledged.
@@ -290,6 +291,9 @@ func (m *Message) Claim(c Claim, now time.Time) (*Message, Effects) {
 			a.log(Step{At: p.At, Step: "S3", Event: EventPushed, Device: p.Device})
 		}
 		a.note("S4", EventFallback, c.Cause, c.Evidence)
+		if c.NoWayBack != "" {
+			a.note("S4", EventNoWayBack, "", c.NoWayBack)
+		}
 	}
 	for _, p := range c.Pushes {
 		a.log(Step{At: a.now, Step: "S4", Event: EventWithdrawn, Device: p.Device})

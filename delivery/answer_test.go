@@ -172,7 +172,7 @@ func TestRepeatedMOs(t *testing.T) {
 		w.send(&delivery.Message{From: ann, To: eve, Receipts: delivery.ReceiptsNone})
 		w.answers(eve, own, "yes")
 		w.answers(eve, own, "yes") // no ids: within ten seconds it is the same
-		w.pass(2 * time.Second) // the place of the phone is stored once a second
+		w.pass(2 * time.Second)    // the place of the phone is stored once a second
 		w.crash()
 		w.connect(a, ann, delivery.Connection{})
 		w.answers(eve, own, "yes") // and a restart does not forget it

@@ -262,10 +262,7 @@ func (r *reader) reason() Reason {
 		r.bad = true
 		return ""
 	}
-	if i == 0 {
-		return ""
-	}
-	return Reasons[i-1].Reason
+	return reasonOf(uint8(i))
 }
 
 func (r *reader) leg() *Leg {
@@ -305,6 +302,14 @@ func (r *reader) step(s *Step) {
 	s.Reason = r.reason()
 	s.Evidence = r.str()
 	s.Cost = r.money()
+}
+
+// reasonOf is the reason of a code.
+func reasonOf(code uint8) Reason {
+	if code == 0 {
+		return ""
+	}
+	return Reasons[code-1].Reason
 }
 
 // reasonCode is the place of a reason in Reasons, from 1; 0 is none. Reasons are only ever appended.

@@ -11,17 +11,17 @@ func (d *deliverer) consider(r *ref, now time.Time) {
 	if r.busy || r.gone || r.loading {
 		return
 	}
-	switch r.q.State {
+	switch r.state {
 	case Submitting, Submitted, OutcomeUnknown, Delivered:
-		if now.Before(r.due) {
-			d.scheduleRef(r, r.due)
+		if due := d.clock.time(r.due); now.Before(due) {
+			d.scheduleRef(r, due)
 			return
 		}
 		d.act(r, intent{kind: intentLook}, now, func(m *Message) (*Message, Effects) { return m.Overdue(now, d.rules) })
 		return
 	}
 	ev := d.evidence(r, now)
-	ans := Decide(r.q, ev, now, d.rules)
+	ans := Decide(d.question(r), ev, now, d.rules)
 	if ans.Do != GoSMS {
 		r.queue(r.released, false)
 	}
@@ -39,18 +39,18 @@ func (d *deliverer) consider(r *ref, now time.Time) {
 	case Expire:
 		d.act(r, look, now, func(m *Message) (*Message, Effects) { return m.Expire(now) })
 	case GoSMS:
-		r.cause = ans.Reason
+		r.cause = reasonCode(ans.Reason)
 		d.goSMS(r, ev.Registered, now)
 	}
 }
 
 // scheduleHold looks at the message again in time. One that a ready device has, or will have, needs no timer of its own before its device falls deaf.
 func (d *deliverer) scheduleHold(r *ref, ev Evidence, ans Answer, now time.Time) {
-	at := r.q.Expires
+	at := d.clock.time(r.expires)
 	if !ans.Until.IsZero() && ans.Until.Before(at) {
 		at = ans.Until
 	}
-	if ev.Ready && at.After(now.Add(wait(r.q, d.rules))) {
+	if ev.Ready && at.After(now.Add(d.wait(r))) {
 		return
 	}
 	d.scheduleRef(r, at)
@@ -59,17 +59,17 @@ func (d *deliverer) scheduleHold(r *ref, ev Evidence, ans Answer, now time.Time)
 // goSMS wants an SMS for the message, when the policy allows it and the next attempt may be.
 func (d *deliverer) goSMS(r *ref, registered bool, now time.Time) {
 	if r.wanted {
-		d.scheduleRef(r, r.q.Expires)
+		d.scheduleRef(r, d.clock.time(r.expires))
 		return
 	}
-	if r.released && now.Before(r.due) {
-		d.scheduleRef(r, r.due)
+	if due := d.clock.time(r.due); r.released && now.Before(due) {
+		d.scheduleRef(r, due)
 		return
 	}
 	if first := r.ahead(); first != nil {
 		at := now
-		if first.fire.After(at) {
-			at = first.fire
+		if fire := d.clock.time(first.fire); fire.After(at) {
+			at = fire
 		}
 		r.queue(r.released, true)
 		d.scheduleRef(r, at.Add(time.Millisecond))
@@ -80,12 +80,15 @@ func (d *deliverer) goSMS(r *ref, registered bool, now time.Time) {
 		next, fx := m.Fallback(d.e.facts(m, registered, now), now, d.rules)
 		if next == nil && fx.Want {
 			d.want(r, m)
-			d.scheduleRef(r, r.q.Expires)
+			d.scheduleRef(r, d.clock.time(r.expires))
 			r.m = nil // a great many may wait: whoever needs it reads it
 		}
 		return next, Effects{Tell: fx.Tell, Stand: fx.Stand}
 	})
 }
+
+// wait is how long a written push of the message may stay without an answer.
+func (d *deliverer) wait(r *ref) time.Duration { return wait(Question{Wait: r.wait}, d.rules) }
 
 func (d *deliverer) want(r *ref, m *Message) {
 	r.wanted = true
@@ -110,7 +113,7 @@ func (d *deliverer) act(r *ref, in intent, now time.Time, step func(m *Message) 
 			case m.Settled():
 				d.close(r, m, now)
 			default:
-				r.update(m)
+				d.update(r, m)
 				r.m = m
 				d.consider(r, now)
 				if m.State != Accepted {
@@ -127,20 +130,20 @@ func (d *deliverer) act(r *ref, in intent, now time.Time, step func(m *Message) 
 	}
 	if fx.Want && !r.wanted { // partly submitted
 		d.want(r, r.m)
-		d.scheduleRef(r, r.q.Expires)
+		d.scheduleRef(r, d.clock.time(r.expires))
 	}
 }
 
 // evidence is what the line, the directory and the brake know about the recipient of r.
 func (d *deliverer) evidence(r *ref, now time.Time) Evidence {
 	l := r.line
-	ev := Evidence{Registered: d.e.cfg.Directory.Registered(l.user), Ready: l.ready(r.size), Pushed: r.pushed, Lost: l.lost, Left: l.left, Settling: l.settling}
+	ev := Evidence{Registered: d.e.cfg.Directory.Registered(l.user), Ready: l.ready(r.size), Pushed: d.clock.time(r.pushed), Lost: d.clock.time(l.lost), Left: l.left, Settling: d.clock.time(l.settling)}
 	for _, s := range l.sessions {
 		if s.dev != nil && s.settling.After(ev.Settling) {
 			ev.Settling = s.settling
 		}
 	}
-	if ev.Hold = d.brake.Hold(l.had, now); ev.Ready || r.q.Mode == Incoming {
+	if ev.Hold = d.brake.Hold(l.had, now); ev.Ready || r.mode == Incoming {
 		return ev
 	}
 	if ev.Lost.IsZero() && !ev.Left {

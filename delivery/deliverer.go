@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"errors"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ type deliverer struct {
 	e     *Engine
 	rules Rules
 	brake Brake
+	clock clock
 	lines map[contacts.Address]*line
 	open  map[ID]*ref
 	due   dueHeap
@@ -75,7 +77,7 @@ const (
 
 func newDeliverer(e *Engine) *deliverer {
 	d := &deliverer{
-		e: e, rules: e.rules, lines: map[contacts.Address]*line{}, open: map[ID]*ref{}, wake: make(chan struct{}, 1), held: map[*ref]struct{}{},
+		e: e, rules: e.rules, lines: map[contacts.Address]*line{}, open: map[ID]*ref{}, wake: make(chan struct{}, 1), held: map[*ref]struct{}{}, clock: newClock(time.Now()),
 		brake: Brake{RestartGrace: e.cfg.RestartGrace, StormHold: e.cfg.StormHold}, recovering: true, settled: map[ID]struct{}{},
 	}
 	return d
@@ -147,7 +149,7 @@ func (d *deliverer) run(stop <-chan struct{}) {
 func (d *deliverer) sleep(now time.Time) time.Duration {
 	wait := time.Hour
 	if len(d.due) > 0 {
-		wait = time.Duration(d.due[0].at - now.UnixNano())
+		wait = time.Duration(d.due[0].at - d.clock.moment(now))
 	}
 	if !d.tickAt.IsZero() {
 		wait = min(wait, d.tickAt.Sub(now))
@@ -237,12 +239,16 @@ func (d *deliverer) failover(m *Message, gateway string, now time.Time) {
 		return
 	}
 	to, _ := m.To.Number()
-	r.tried = append(r.tried, gateway)
-	if len(r.tried) >= len(d.e.dispatch.Gateways(to)) {
-		r.tried = nil // all were; the next round is when the message is due
+	for i, g := range d.e.gateways {
+		if g.Name() == gateway {
+			r.tried |= 1 << i
+		}
+	}
+	if bits.OnesCount64(r.tried) >= len(d.e.dispatch.Gateways(to)) {
+		r.tried = 0 // all were; the next round is when the message is due
 		return
 	}
-	r.due = now
+	r.due = d.clock.moment(now)
 	d.consider(r, now)
 }
 
@@ -288,7 +294,7 @@ func (d *deliverer) accepted(m *Message, now time.Time) {
 		d.retireSoon(l, now)
 		return
 	}
-	if r.pushed.IsZero() || r.q.Expires.Before(now.Add(wait(r.q, d.rules))) {
+	if r.pushed == 0 || m.Expires.Before(now.Add(d.wait(r))) {
 		d.consider(r, now)
 	}
 }
@@ -302,12 +308,15 @@ func (d *deliverer) openRef(l *line, m *Message) *ref {
 	d.open[m.ID] = r
 	l.link(r)
 	d.e.stats.Open.Add(1)
-	r.update(m)
+	d.update(r, m)
 	return r
 }
 
-func (r *ref) update(m *Message) {
-	r.q, r.due = m.Question(), m.Due
+// update takes what a message has become.
+func (d *deliverer) update(r *ref, m *Message) {
+	q := m.Question()
+	r.mode, r.number, r.state, r.reason, r.wait = q.Mode, q.Number, q.State, reasonCode(q.Reason), q.Wait
+	r.accepted, r.expires, r.due = d.clock.moment(q.Accepted), d.clock.moment(q.Expires), d.clock.moment(m.Due)
 	r.queue(m.State == Accepted && m.SMS != nil && m.SMS.Claims > 0, r.behind)
 }
 
@@ -356,7 +365,7 @@ func (d *deliverer) advanced(m *Message, now time.Time) {
 		}
 	}
 	r.busy = false
-	r.update(m)
+	d.update(r, m)
 	r.m = m
 	if r.entry != nil {
 		r.entry.Message = m
@@ -428,7 +437,7 @@ func (d *deliverer) retireSoon(l *line, now time.Time) {
 	if l.oldest != nil {
 		return
 	}
-	if len(l.sessions) == 0 && l.lost.IsZero() && !l.left && !l.dirty {
+	if len(l.sessions) == 0 && l.lost == 0 && !l.left && !l.dirty {
 		d.forget(l)
 		return
 	}

@@ -123,7 +123,7 @@ func (e *Engine) claim(ctx context.Context, m *Message, c *claim, w want) error 
 	now := time.Now()
 	next, fx := m.Claim(Claim{
 		Gateway: c.gateway.Name(), From: c.from.name, Cause: w.cause, Pushes: w.pushes, Until: now.Add(e.cfg.Response), Segments: len(c.segments), Price: c.price,
-		Evidence: c.from.evidence,
+		Evidence: c.from.evidence, NoWayBack: c.from.noWay,
 	}, now)
 	if next == nil {
 		return nil
@@ -175,7 +175,7 @@ func (d *deliverer) wantOf(id ID) want {
 	if r == nil || !r.wanted {
 		return want{}
 	}
-	w := want{stands: true, cause: r.cause}
+	w := want{stands: true, cause: reasonOf(r.cause)}
 	for _, s := range r.line.sessions {
 		for i := range s.out {
 			if f := &s.out[i]; f.id == id && f.kind == In && !f.withdrawn {
@@ -290,6 +290,9 @@ func readMeetingPoint(point []byte) (id ID, segment int) {
 	return id, int(binary.BigEndian.Uint16(point[len(id):]))
 }
 
+// maxDetail is how much of a carrier's words about a report is kept.
+const maxDetail = 200
+
 // DLR takes a delivery report; it is durable when DLR returns nil (sms.Sink). A report whose id nobody knows is kept for the answer to its submit, and given to
 // a message of unknown outcome when it can be no other's.
 func (e *Engine) DLR(ctx context.Context, r sms.DLR) error {
@@ -297,6 +300,7 @@ func (e *Engine) DLR(ctx context.Context, r sms.DLR) error {
 		return fmt.Errorf("a report of gateway %s has no known state (%d)", r.Gateway, r.State)
 	}
 	e.stats.DLRs[r.State].Add(1)
+	r.Detail = r.Detail[:min(len(r.Detail), maxDetail)]
 	if r.Ref != nil {
 		return e.report(ctx, ID(*r.Ref), r.Segment, r.ID, r.State, r.Detail)
 	}

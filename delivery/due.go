@@ -5,7 +5,7 @@ import "time"
 // A timer is one entry of the due heap: an open message, a session's oldest push, a line that may be forgotten, or a call. It is a hint: whoever fires
 // looks at the state, and one that is not the owner's latest fire is stale.
 type timer struct {
-	at int64 // Unix nanoseconds
+	at moment
 	r  *ref
 	s  *session
 	l  *line
@@ -54,48 +54,48 @@ func (h *dueHeap) pop() timer {
 }
 
 func (d *deliverer) scheduleRef(r *ref, at time.Time) {
-	if !at.Equal(r.fire) {
-		r.fire = at
-		d.due.push(timer{at: at.UnixNano(), r: r})
+	if fire := d.clock.moment(at); fire != r.fire {
+		r.fire = fire
+		d.due.push(timer{at: fire, r: r})
 	}
 }
 
 func (d *deliverer) scheduleSession(s *session, at time.Time) {
 	if s.fire.IsZero() || at.Before(s.fire) {
 		s.fire = at
-		d.due.push(timer{at: at.UnixNano(), s: s})
+		d.due.push(timer{at: d.clock.moment(at), s: s})
 	}
 }
 
 func (d *deliverer) scheduleLine(l *line, at time.Time) {
-	if l.fire.IsZero() || at.After(l.fire) {
-		l.fire = at
-		d.due.push(timer{at: at.UnixNano(), l: l})
+	if fire := d.clock.moment(at); fire > l.fire {
+		l.fire = fire
+		d.due.push(timer{at: fire, l: l})
 	}
 }
 
 func (d *deliverer) after(t time.Duration, now time.Time, fn func(now time.Time)) {
-	d.due.push(timer{at: now.Add(t).UnixNano(), fn: fn})
+	d.due.push(timer{at: d.clock.moment(now.Add(t)), fn: fn})
 }
 
 // fire does everything that is due.
 func (d *deliverer) fire(now time.Time) {
-	for len(d.due) > 0 && d.due[0].at <= now.UnixNano() {
+	for len(d.due) > 0 && d.due[0].at <= d.clock.moment(now) {
 		t := d.due.pop()
 		switch {
 		case t.r != nil:
-			if t.r.fire.UnixNano() == t.at && !t.r.gone {
-				t.r.fire = time.Time{}
+			if t.r.fire == t.at && !t.r.gone {
+				t.r.fire = 0
 				d.consider(t.r, now)
 			}
 		case t.s != nil:
-			if t.s.fire.UnixNano() == t.at {
+			if d.clock.moment(t.s.fire) == t.at {
 				t.s.fire = time.Time{}
 				d.overdue(t.s, now)
 			}
 		case t.l != nil:
-			if t.l.fire.UnixNano() == t.at && !t.l.gone {
-				t.l.fire = time.Time{}
+			if t.l.fire == t.at && !t.l.gone {
+				t.l.fire = 0
 				d.retire(t.l, now)
 			}
 		default:

@@ -111,6 +111,9 @@ func (c Config) check() error {
 	case c.Retry.Factor < 1:
 		return fmt.Errorf("delivery: Config.Retry.Factor is %v, at least 1 is allowed", c.Retry.Factor)
 	}
+	if err := c.Policy.Check(); err != nil {
+		return fmt.Errorf("delivery: Config.Policy: %w", err)
+	}
 	return nil
 }
 
@@ -172,6 +175,7 @@ func New(cfg Config) *Engine {
 		e.dispatch = sms.NewDispatcher(e.gateways, e, sms.Dispatch{Routes: cfg.Routes, OnAlarm: func(gateway string, err error) {
 			e.log.Error().Str("gateway", gateway).Err(err).Msg("the SMS gateway must be looked after: its messages wait")
 		}})
+		e.err = errors.Join(e.err, e.dispatch.Check())
 	}
 	return e
 }
@@ -386,12 +390,17 @@ func (e *Engine) reachable(user contacts.Address) bool {
 }
 
 // want asks the dispatcher for a place.
-func (e *Engine) want(m *Message, prio sms.Priority, tried []string) {
+func (e *Engine) want(m *Message, prio sms.Priority, tried uint64) {
 	to, number := m.To.Number()
 	if !number || e.dispatch == nil {
 		return
 	}
-	w := sms.Want{Ref: sms.Ref(m.ID), To: to, Priority: prio, Tried: tried}
+	w := sms.Want{Ref: sms.Ref(m.ID), To: to, Priority: prio}
+	for i, g := range e.gateways {
+		if tried&(1<<i) != 0 {
+			w.Tried = append(w.Tried, g.Name())
+		}
+	}
 	if m.SMS.begun() {
 		w.Only = m.SMS.Gateway // the rest of a message goes where its beginning is
 	}

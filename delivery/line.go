@@ -22,14 +22,14 @@ type line struct {
 	queued   int      // open messages whose SMS is due and must wait: later ones of the same sender wait for them
 	seen     Position // acknowledged by some device
 	seenKept Position // in the store
-	lost     time.Time
+	lost     moment
 	left     bool
-	settling time.Time // until then the connection that replaced one may still be announced
-	had      bool      // a device was ready since the start
-	dirty    bool      // a place moved
-	notices  int       // acknowledged since the latest Forget
-	forgot   time.Time
-	fire     time.Time
+	settling moment // until then the connection that replaced one may still be announced
+	had      bool   // a device was ready since the start
+	dirty    bool   // a place moved
+	notices  int    // acknowledged since the latest Forget
+	forgot   moment
+	fire     moment
 	gone     bool
 }
 
@@ -94,29 +94,42 @@ type flight struct {
 	wait      time.Duration
 }
 
-// A ref is an open message, as far as decisions need it.
+// A ref is an open message, as far as decisions need it. There may be a great many: it is kept small.
 type ref struct {
 	id         ID
 	from       contacts.Address
 	line       *line
 	prev, next *ref
-	q          Question
 	m          *Message // nil: in the store only
 	entry      *Entry   // in the line's tail
-	due        time.Time
-	pushed     time.Time
-	fire       time.Time
+	accepted   moment
+	expires    moment
+	due        moment
+	pushed     moment
+	fire       moment
+	wait       time.Duration // `after`
+	tried      uint64        // bit set of the gateways, in this round
 	size       uint32
-	busy       bool // a proposal is on its way
+	mode       Mode
+	state      State
+	reason     uint8 // its code
+	cause      uint8 // code of the reason why it becomes an SMS
+	number     bool  // its recipient is one
+	busy       bool  // a proposal is on its way
 	loading    bool
 	wanted     bool
 	held       bool
-	released   bool     // a claim was: due is when the next attempt may be
-	behind     bool     // an earlier message of the same sender goes first
-	cause      Reason   // why it becomes an SMS
-	tried      []string // gateways, in this round
-	acked      bool     // by a device; that is on its way to the store
+	released   bool // a claim was: due is when the next attempt may be
+	behind     bool // an earlier message of the same sender goes first
+	acked      bool // by a device; that is on its way to the store
 	gone       bool
+}
+
+// question is what Decide must know of the message.
+func (d *deliverer) question(r *ref) Question {
+	return Question{
+		Mode: r.mode, Number: r.number, State: r.state, Accepted: d.clock.time(r.accepted), Expires: d.clock.time(r.expires), Reason: reasonOf(r.reason), Wait: r.wait,
+	}
 }
 
 func (l *line) link(r *ref) {

@@ -22,7 +22,8 @@ type originator struct {
 	name     string
 	talk     *sms.Talk // the conversation that answers come into, to be stored with the claim; nil: there is no way back, or it is another's
 	evidence string
-	quick    bool // the sender answered an SMS of the peer faster than people do
+	noWay    string // why answers find no conversation
+	quick    bool   // the sender answered an SMS of the peer faster than people do
 }
 
 // quickAnswer is within what time of the peer's SMS only machines answer.
@@ -43,7 +44,7 @@ func (e *Engine) originate(ctx context.Context, m *Message, fixed contacts.Numbe
 	case e.cfg.Originator == OriginatorUser && number:
 		return originator{name: string(m.From), evidence: "answers go to the sender's own phone"}, nil
 	case len(own) == 0 || e.cfg.Originator != OriginatorPool && e.cfg.Originator != OriginatorUser:
-		return originator{name: e.name(), evidence: EventNoWayBack + ": the originator is a name"}, nil
+		return originator{name: e.name(), noWay: "the originator is a name"}, nil
 	default:
 		name = noWayBack
 	}
@@ -57,7 +58,7 @@ func (e *Engine) originate(ctx context.Context, m *Message, fixed contacts.Numbe
 	}
 	talk, ok := allocate(own, talks, m.From, now, e.cfg.ReplyWindow, e.cfg.ReplyQuiet)
 	if !ok {
-		return originator{name: name, evidence: EventNoWayBack + ": the peer has another conversation with every number of ours"}, nil
+		return originator{name: name, noWay: "the peer has another conversation with every number of ours"}, nil
 	}
 	if talk.User != m.From {
 		talk.Heard = time.Time{}

@@ -112,7 +112,7 @@ func (d *deliverer) readiness(s *session, now time.Time) {
 	}
 	s.ready = true
 	l := s.line
-	l.had, l.left, l.lost = true, false, time.Time{}
+	l.had, l.left, l.lost = true, false, 0
 	d.e.stats.Ready.Add(1)
 	d.brake.Ready(s.name, now)
 	d.reconsider(l, now)
@@ -140,7 +140,7 @@ func (d *deliverer) unready(s *session, vanished bool, now time.Time) {
 func (d *deliverer) reconsider(l *line, now time.Time) {
 	for r := l.oldest; r != nil; {
 		next := r.next
-		if r.q.State == Accepted || r.q.State == Waiting {
+		if r.state == Accepted || r.state == Waiting {
 			d.consider(r, now)
 		}
 		r = next
@@ -167,11 +167,11 @@ func (d *deliverer) disconnected(dev *Device, loss Loss, now time.Time) {
 	}
 	switch {
 	case loss == Lost:
-		l.lost, l.left = now, false
+		l.lost, l.left = d.clock.moment(now), false
 	case loss == LeftClean && !connected:
 		l.left = true
 	case loss == Replaced:
-		l.settling = now.Add(settleTime)
+		l.settling = d.clock.moment(now.Add(settleTime))
 	}
 	if !s.remembered {
 		l.drop(s)
@@ -377,7 +377,7 @@ func (d *deliverer) wording(s *session, e *Entry, r *ref) (topic string, payload
 func (s *session) wants(m *Message, r *ref) bool {
 	state, mode := m.State, m.Mode()
 	if r != nil {
-		state, mode = r.q.State, r.q.Mode
+		state, mode = r.state, r.mode
 		if r.acked && !s.remembered {
 			return false
 		}
@@ -438,10 +438,10 @@ func (d *deliverer) pushed(s *session, e *Entry, r *ref, slot uint16, now time.T
 
 // calling notes the first push of a message, and tells the sender when it wants to know.
 func (d *deliverer) calling(r *ref, now time.Time) {
-	if r == nil || !r.pushed.IsZero() {
+	if r == nil || r.pushed != 0 {
 		return
 	}
-	r.pushed = now
+	r.pushed = d.clock.moment(now)
 	if m := r.m; m != nil && m.Receipts == ReceiptsAll && m.Root != RootMO && d.e.subscribed(m.From) {
 		entries := m.receipts([]State{Pushing}, now)
 		d.e.lane.propose(&proposal{change: Change{Entries: entries}})

@@ -12,7 +12,7 @@ import (
 // only one of its pair of numbers. Reports that come before the outcome is known to be unknown are remembered for a while. All of it is a hint, in memory.
 type unknowns struct {
 	mu    sync.Mutex
-	pairs map[string][]unknown // by originator and recipient
+	pairs map[string][]unknown // by gateway, originator and recipient
 	where map[ID]string
 	early []earlyReport // oldest first
 }
@@ -49,7 +49,7 @@ func (u *unknowns) update(m *Message) {
 		}
 		delete(u.where, m.ID)
 	case is && !in:
-		pair = m.SMS.From + ">" + string(m.To)
+		pair = m.SMS.Gateway + ">" + m.SMS.From + ">" + string(m.To)
 		o := unknown{id: m.ID, segments: len(m.SMS.Segments), first: 1}
 		for i, s := range m.SMS.Segments {
 			if s.State == SegmentUnknown {
@@ -67,7 +67,7 @@ func (u *unknowns) earlyFor(m *Message) (all []sms.DLR) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, r := range u.early {
-		if r.report.From == m.SMS.From && string(r.report.To) == string(m.To) {
+		if r.report.Gateway == m.SMS.Gateway && r.report.From == m.SMS.From && string(r.report.To) == string(m.To) {
 			all = append(all, r.report)
 		}
 	}
@@ -81,7 +81,7 @@ func (u *unknowns) named(r sms.DLR, now time.Time) (id ID, segment int, ok bool)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	open := u.pairs[r.From+">"+string(r.To)]
+	open := u.pairs[r.Gateway+">"+r.From+">"+string(r.To)]
 	for _, o := range open {
 		for s := 1; r.Reference != 0 && s <= o.segments; s++ {
 			if sms.Ref(o.id).Reference(s) == r.Reference {

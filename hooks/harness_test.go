@@ -67,7 +67,7 @@ func start(t *testing.T, s setup) *harness {
 			h.addUser(a)
 		}
 	}
-	cfg := delivery.Config{Store: h.store, Directory: h.people, RestartGrace: -1, Ledger: h.store}
+	cfg := delivery.Config{Store: h.store, Directory: h.people, RestartGrace: -1}
 	if s.engine != nil {
 		s.engine(&cfg)
 	}

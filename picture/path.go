@@ -6,6 +6,8 @@
 package picture
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed-7a41469f/godwit/delivery"
@@ -58,6 +60,7 @@ func Of(m *delivery.Message) Path {
 			At: stamp(s.At), Step: s.Step, Event: s.Event, Device: s.Device, Reason: s.Reason, Evidence: s.Evidence, Cost: s.Cost.String(),
 		}
 	}
+	slices.SortStableFunc(p.Trail, func(a, b Step) int { return strings.Compare(a.At, b.At) }) // a push is noted when it is known what came of it
 	return p
 }
 

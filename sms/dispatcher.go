@@ -48,7 +48,8 @@ const (
 	mostHold  = 5 * time.Second
 )
 
-// NewDispatcher returns a Dispatcher that takes what is wanted, and submits nothing until Run. What is wrong with the gateways is told by Run.
+// NewDispatcher returns a Dispatcher that takes what is wanted, and submits nothing until Run. What is wrong with the gateways
+// and the routes is told by Check, and by Run.
 func NewDispatcher(gateways []Gateway, desk Desk, config Dispatch) *Dispatcher {
 	if config.Grace == 0 {
 		config.Grace = 15 * time.Second
@@ -114,7 +115,7 @@ func (d *Dispatcher) Waiting() int {
 // Run runs the gateways, each with sink, and submits what is wanted, until ctx is done or a gateway fails for good. Then it takes nothing
 // more, and returns once what is under way was reported: an error says which outcome could not be. It is called once.
 func (d *Dispatcher) Run(ctx context.Context, sink Sink) error {
-	if err := d.check(); err != nil {
+	if err := d.Check(); err != nil {
 		return err
 	}
 	taking, stop := context.WithCancel(ctx)
@@ -143,7 +144,8 @@ func (d *Dispatcher) Run(ctx context.Context, sink Sink) error {
 	return errors.Join(err, gateways.Wait())
 }
 
-func (d *Dispatcher) check() error {
+// Check returns what is wrong with the gateways and the routes, naming it. Run does not start with it.
+func (d *Dispatcher) Check() error {
 	if len(d.lanes) == 0 || len(d.lanes) > 64 {
 		return fmt.Errorf("a dispatcher takes 1 to 64 gateways, here are %d", len(d.lanes))
 	}
@@ -205,7 +207,7 @@ func (d *Dispatcher) next(l *lane, now time.Time) (w *wanted, taken int, wait ti
 	return w, l.pauses, 0
 }
 
-// repath tells the backlog which gateways are paused now. That of a pause's end needs no other caller than the paused gateway itself.
+// repath tells the backlog which gateways are paused now. A gateway whose pause begins or ends looks again itself, so nobody else need tell.
 func (d *Dispatcher) repath(now time.Time) {
 	var held, paused uint64
 	for _, l := range d.lanes {
@@ -269,8 +271,7 @@ func (d *Dispatcher) judge(l *lane, mt MT, taken int, outcomes []Outcome) (alarm
 	d.mu.Lock()
 	defer d.release()
 	alarm, cause = l.judge(now, taken, outcomes)
-	d.repath(now)
-	d.backlog.news |= 1 << l.index // it may have places again, or has a pause to wait for
+	d.backlog.news |= 1 << l.index // it may have places again, or a pause, to tell the backlog
 	return alarm, cause
 }
 

@@ -3,6 +3,7 @@ package sms_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -320,11 +321,39 @@ func TestDispatcherEnds(t *testing.T) {
 	for name, gateways := range map[string][]sms.Gateway{
 		"no gateway":      nil,
 		"name used twice": {&carrier{name: "a"}, &carrier{name: "a"}},
+		"65 gateways":     crowd(65),
 	} {
 		if err := sms.NewDispatcher(gateways, &desk{}, sms.Dispatch{}).Run(t.Context(), nil); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}
+}
+
+// crowd returns so many gateways.
+func crowd(n int) (all []sms.Gateway) {
+	for i := range n {
+		all = append(all, &carrier{name: fmt.Sprint("gateway ", i)})
+	}
+	return all
+}
+
+func TestDispatcherOf64(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gateways := crowd(64)
+		d := sms.NewDispatcher(gateways, &desk{}, sms.Dispatch{})
+		defer start(t, d)()
+		for i := range 63 {
+			if err := d.Pause(fmt.Sprint("gateway ", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.Want(sms.Want{Ref: ref(1), To: number(1)})
+		d.Want(sms.Want{Ref: ref(2), To: number(2), Only: "gateway 63"})
+		synctest.Wait()
+		if got := nums(gateways[63].(*carrier).submits()); !slices.Equal(got, []int{1, 2}) {
+			t.Errorf("the last took %v", got)
+		}
+	})
 }
 
 func TestDispatcherMakesUpForMissingOutcomes(t *testing.T) {

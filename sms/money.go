@@ -21,12 +21,17 @@ func (m Money) String() string {
 	if m.Currency == "" {
 		return ""
 	}
-	return strconv.FormatFloat(float64(m.Micros)/1e6, 'f', -1, 64) + " " + m.Currency
+	sign, micros := "", uint64(m.Micros)
+	if m.Micros < 0 {
+		sign, micros = "-", -micros
+	}
+	amount := fmt.Sprintf("%s%d.%06d", sign, micros/1e6, micros%1e6)
+	return strings.TrimSuffix(strings.TrimRight(amount, "0"), ".") + " " + m.Currency
 }
 
 var money = regexp.MustCompile(`^([0-9]{1,12})(?:\.([0-9]{1,6}))? ([A-Z]{3})$`)
 
-// ParseMoney reads what String writes: an amount that is not negative, with at most six decimals, a blank and a currency.
+// ParseMoney reads what String writes: an amount that is not negative, with at most 12 digits before and six behind the point, a blank and a currency.
 func ParseMoney(text string) (Money, error) {
 	part := money.FindStringSubmatch(text)
 	if part == nil {
@@ -62,12 +67,16 @@ func LongestPrefix(n contacts.Number, has func(prefix string) bool) (prefix stri
 	return "*", has("*")
 }
 
-// Times returns n times the amount, at most what an int64 holds.
+// Times returns n times the amount; what an int64 does not hold becomes the greatest or least that it does.
 func (m Money) Times(n int) Money {
-	if m.Micros > 0 && int64(n) > math.MaxInt64/m.Micros {
-		return Money{math.MaxInt64, m.Currency}
+	micros := m.Micros * int64(n)
+	if m.Micros != 0 && (micros/m.Micros != int64(n) || m.Micros == -1 && micros == math.MinInt64) {
+		micros = math.MaxInt64
+		if (m.Micros < 0) != (n < 0) {
+			micros = math.MinInt64
+		}
 	}
-	return Money{m.Micros * int64(n), m.Currency}
+	return Money{micros, m.Currency}
 }
 
 // CallingCode returns the country calling code that a number begins with (ITU-T E.164 §6.2.1).

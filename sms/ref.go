@@ -29,8 +29,6 @@ func (r Ref) Reference(segment int) uint16 {
 	for i := 0; i < len(r); i += 2 {
 		f = f*31 + binary.BigEndian.Uint16(r[i:])
 	}
-	if f += uint16(segment); f == 0 {
-		return 0xFFFF
-	}
-	return f
+	const last = 0xFFFF // modulo which, from 1, so that no two of the segments that there may be share one
+	return uint16((int(f)+segment+last-1)%last + 1)
 }

@@ -25,7 +25,7 @@ func carriers(names ...string) (all []sms.Gateway, byName map[string]*carrier) {
 
 func TestRoutes(t *testing.T) {
 	gateways, _ := carriers("carrier", "kannel", "twilio")
-	china := []sms.Route{{Prefix: "86", Use: []string{"carrier", "kannel"}}, {Prefix: "861", Use: []string{"kannel"}}, {Prefix: "8613800138000", Use: []string{"twilio"}}}
+	china := []sms.Route{{"86", []string{"carrier", "kannel"}}, {"861", []string{"kannel"}}, {"8613800138000", []string{"twilio"}}}
 	for _, c := range []struct {
 		name   string
 		routes []sms.Route
@@ -69,9 +69,11 @@ func TestRoutesRefused(t *testing.T) {
 		gateways, _ := carriers("a", "b")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // a Run that takes the routes ends at once
-		err := sms.NewDispatcher(gateways, &desk{}, sms.Dispatch{Routes: c.routes}).Run(ctx, nil)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want %q in it", c.name, err, c.want)
+		d := sms.NewDispatcher(gateways, &desk{}, sms.Dispatch{Routes: c.routes})
+		for _, err := range []error{d.Check(), d.Run(ctx, nil)} {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: got %v, want %q in it", c.name, err, c.want)
+			}
 		}
 	}
 }
@@ -110,8 +112,10 @@ func TestDispatcherFollowsRoutes(t *testing.T) {
 		d.Want(sms.Want{Ref: ref(2), To: german, Tried: []string{"c", "b", "a"}}) // all of the route: each may again
 		d.Want(sms.Want{Ref: ref(3), To: chinese, Tried: []string{"a", "b"}})
 		pass(time.Second)
-		if a, b, c := nums(by["a"].submits()), nums(by["b"].submits()), nums(by["c"].submits()); !slices.Equal(a, []int{3}) || !slices.Equal(b, []int{2}) || !slices.Equal(c, []int{1}) {
-			t.Errorf("a took %v, b took %v, c took %v", a, b, c)
+		for name, want := range map[string]int{"a": 3, "b": 2, "c": 1} {
+			if got := nums(by[name].submits()); !slices.Equal(got, []int{want}) {
+				t.Errorf("%s took %v, want %d", name, got, want)
+			}
 		}
 	})
 

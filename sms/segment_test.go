@@ -2,6 +2,7 @@ package sms_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -112,6 +113,11 @@ func TestForcing(t *testing.T) {
 // check holds for the segments of any text: nothing is lost, no segment is larger than its TPDU, none could have taken the next character.
 func check(t rapid.TB, text string, segments []sms.Segment) {
 	t.Helper()
+	checkWith(t, text, segments, udh8)
+}
+
+func checkWith(t rapid.TB, text string, segments []sms.Segment, udh header) {
+	t.Helper()
 	var joined strings.Builder
 	for i, s := range segments {
 		joined.WriteString(s.Text)
@@ -131,13 +137,13 @@ func check(t rapid.TB, text string, segments []sms.Segment) {
 		if sms.Decode(octets, s.Coding) != s.Text {
 			t.Errorf("segment %d reads as another text", i+1)
 		}
-		if size := userData(octets, s.Coding, len(segments) > 1); size > 140 {
+		if size := userData(octets, s.Coding, len(segments) > 1, udh); size > 140 {
 			t.Errorf("segment %d has %d octets of user data", i+1, size)
 		}
 		if i > 0 {
 			first, _ := utf8.DecodeRuneInString(s.Text)
 			more, _ := sms.Encode(segments[i-1].Text+string(first), s.Coding)
-			if userData(more, s.Coding, true) <= 140 {
+			if userData(more, s.Coding, true, udh) <= 140 {
 				t.Errorf("segment %d had room for %q", i, first)
 			}
 		}
@@ -147,16 +153,75 @@ func check(t rapid.TB, text string, segments []sms.Segment) {
 	}
 }
 
-// userData returns the octets of a TPDU's user data, its header of 6 octets with it.
-func userData(octets []byte, coding sms.Coding, concatenated bool) int {
-	header, fill := 0, 0
-	if concatenated {
-		header, fill = 6, 1
+// A header is a UDH that concatenates: its octets, and the bits that fill the septet it ends in.
+type header struct{ octets, fill int }
+
+var (
+	udh8  = header{6, 1} // 3GPP TS 23.040 §9.2.3.24.1
+	udh16 = header{7, 0} // 3GPP TS 23.040 §9.2.3.24.8
+)
+
+// userData returns the octets of a TPDU's user data, its header with it.
+func userData(octets []byte, coding sms.Coding, concatenated bool, udh header) int {
+	if !concatenated {
+		udh = header{}
 	}
 	if coding == sms.GSM7 {
-		return header + len(sms.Pack(octets, fill))
+		return udh.octets + len(sms.Pack(octets, udh.fill))
 	}
-	return header + len(octets)
+	return udh.octets + len(octets)
+}
+
+func TestSplitWith16BitReference(t *testing.T) {
+	a := func(n int) string { return strings.Repeat("a", n) }
+	zh := func(n int) string { return strings.Repeat("字", n) }
+	wide := sms.Abilities{Reference16: true}
+	for _, c := range []struct {
+		name  string
+		text  string
+		units []int // septets or octets of each segment
+	}{
+		{"160 septets need no reference", a(160), []int{160}},
+		{"161 septets", a(161), []int{152, 9}},
+		{"304 septets", a(304), []int{152, 152}},
+		{"305 septets", a(305), []int{152, 152, 1}},
+		{"two segments of 153 become three", a(306), []int{152, 152, 2}},
+		{"euro at septet 152/153 goes to the next", a(151) + "€" + a(10), []int{151, 12}},
+		{"euro ends at septet 152", a(150) + "€" + a(10), []int{152, 10}},
+		{"81 extension characters", strings.Repeat("{", 81), []int{152, 10}},
+		{"70 units need no reference", zh(70), []int{140}},
+		{"71 units", zh(71), []int{132, 10}},
+		{"132 units", zh(132), []int{132, 132}},
+		{"133 units", zh(133), []int{132, 132, 2}},
+		{"emoji at unit 66/67 goes to the next", zh(65) + "😀" + zh(10), []int{130, 24}},
+		{"emoji at unit 65/66 stays", zh(64) + "😀" + zh(10), []int{132, 20}},
+		{"36 emoji", strings.Repeat("😀", 36), []int{132, 12}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			segments, err := wide.Split(c.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkWith(t, c.text, segments, udh16)
+			var units []int
+			for _, s := range segments {
+				units = append(units, s.Units)
+			}
+			if !slices.Equal(units, c.units) {
+				t.Errorf("units %v, want %v", units, c.units)
+			}
+		})
+	}
+	if _, err := wide.Split(a(255 * 152)); err != nil {
+		t.Errorf("255 segments: %v", err)
+	}
+	if _, err := wide.Split(a(255*152 + 1)); !errors.Is(err, sms.ErrTooLong) {
+		t.Errorf("256 segments: %v", err)
+	}
+	narrow, err := sms.Abilities{}.Split(a(306))
+	if err != nil || len(narrow) != 2 {
+		t.Errorf("with an 8-bit reference 306 septets are %d segments, %v", len(narrow), err)
+	}
 }
 
 func TestSplitAnyText(t *testing.T) {
@@ -169,6 +234,11 @@ func TestSplitAnyText(t *testing.T) {
 			t.Fatal(err)
 		}
 		check(t, text, segments)
+		wide, err := sms.Abilities{Reference16: true}.Split(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkWith(t, text, wide, udh16)
 		if (segments[0].Coding == sms.UCS2) != (sms.Forcing(text) != 0) {
 			t.Fatal("the coding is not what Forcing says")
 		}

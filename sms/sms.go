@@ -171,18 +171,7 @@ type OverLimit struct{ Key string }
 
 func (e *OverLimit) Error() string { return "over the limit: " + e.Key }
 
-// A Ledger remembers what must outlive a gateway call. All of it is durable on return.
-type Ledger interface {
-	// Meet joins a submit and its reports, whichever comes first: it keeps mine as what that side knows under (gateway, id), and returns what the
-	// other side has kept, nil when nothing. Of several values of one side the bytewise greatest stays. Kept for 7 days.
-	Meet(ctx context.Context, gateway, id string, side Side, mine []byte) (other []byte, err error)
-	// Talk returns whose conversation the pair is; zero when it is nobody's.
-	Talk(ctx context.Context, own, peer contacts.Number) (Talk, error)
-	// Bind writes a talk; ErrTaken when t.Rev is not the stored one.
-	Bind(ctx context.Context, t Talk) error
-}
-
-// A Side is who calls Ledger.Meet.
+// A Side is whose a Meeting is.
 type Side uint8
 
 // The sides.

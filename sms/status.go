@@ -56,7 +56,6 @@ func (d *Dispatcher) setHeld(gateway string, held bool) error {
 	d.mu.Lock()
 	defer d.release()
 	l.held = held
-	d.repath(time.Now())
-	d.backlog.news |= 1 << l.index
+	d.backlog.news |= 1 << l.index // it tells the backlog
 	return nil
 }

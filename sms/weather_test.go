@@ -2,6 +2,7 @@ package sms_test
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -119,7 +120,8 @@ func weather(t *testing.T, rt *rapid.T, seed uint64, messages, peers, window int
 			answer: func(sms.MT) error { return errorsOf[roll(len(errorsOf))] }})
 	}
 	names := []string{"a", "b", "c"}
-	d = sms.NewDispatcher(gateways, desk, sms.Dispatch{Routes: []sms.Route{{"*", names}, {string(number(1)), []string{"c", "a"}}, {string(number(2)), []string{"b"}}}})
+	routes := []sms.Route{{"*", names}, {string(number(1)), []string{"c", "a"}}, {string(number(2)), []string{"b"}}}
+	d = sms.NewDispatcher(gateways, desk, sms.Dispatch{Routes: routes})
 	stop := start(t, d)
 	for i := range messages {
 		d.Want(sms.Want{Ref: ref(i), To: to(ref(i)), Priority: sms.Fresh})
@@ -155,6 +157,23 @@ func weather(t *testing.T, rt *rapid.T, seed uint64, messages, peers, window int
 		if c := g.(*carrier); c.most > window {
 			rt.Errorf("gateway %s had %d under way, its window is %d", c.name, c.most, window)
 		}
+	}
+}
+
+// BenchmarkDispatcherWaiting measures what a waiting message costs.
+func BenchmarkDispatcherWaiting(b *testing.B) {
+	for _, n := range []int{10_000, 100_000, 120_000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				before := heap()
+				d := sms.NewDispatcher([]sms.Gateway{&carrier{name: "a"}}, &desk{}, sms.Dispatch{})
+				for i := range n {
+					d.Want(sms.Want{Ref: ref(i), To: number(i), Priority: sms.Fresh})
+				}
+				b.ReportMetric(float64(heap()-before)/float64(n), "heap-B/message")
+				runtime.KeepAlive(d)
+			}
+		})
 	}
 }
 

@@ -23,6 +23,10 @@ const maxCallback = 64 << 10
 // errMalformed is wrapped by what take returns for a call that cannot be read, and that need not come again.
 var errMalformed = errors.New("malformed callback")
 
+// errNoUse is wrapped by what take returns for a call that is understood and that nobody could do anything with: it is acknowledged, so that it
+// does not come again, and logged.
+var errNoUse = errors.New("dropped")
+
 // malformed returns an error that wraps errMalformed. Its text goes to the log and the caller: no number and no text of a message in it.
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errMalformed, fmt.Sprintf(format, args...))
@@ -32,7 +36,7 @@ func malformed(format string, args ...any) error {
 type callback struct {
 	what      string                                                        // "gateway twilio: dlr", for the log
 	authentic func(r *http.Request, body []byte) bool                       // whether the carrier made the call; else it is answered 403
-	take      func(ctx context.Context, r *http.Request, body []byte) error // nil: durable; errMalformed: 400; else 503, and the carrier calls again
+	take      func(ctx context.Context, r *http.Request, body []byte) error // nil: durable; errMalformed: 400; errNoUse; else 503, and the carrier calls again
 	answer    func(w http.ResponseWriter)                                   // to what was taken; nil: 204
 	log       zerolog.Logger
 	noise     rate.Sometimes // what strangers cause must not flood the log
@@ -66,7 +70,12 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the secret or signature is missing or wrong", http.StatusForbidden)
 		return
 	}
-	switch err := c.take(r.Context(), r, body); {
+	err = c.take(r.Context(), r, body)
+	if errors.Is(err, errNoUse) {
+		c.log.Warn().Str("callback", c.what).Err(err).Msg("acknowledged a callback that is of no use")
+		err = nil
+	}
+	switch {
 	case err == nil && c.answer != nil:
 		c.answer(w)
 	case err == nil:
@@ -100,4 +109,25 @@ func number(s string) (contacts.Number, error) {
 		s = rest
 	}
 	return contacts.ParseNumber(s)
+}
+
+// noUse returns an error that wraps errNoUse, for the log: no number and no text of a message in it.
+func noUse(why string) error { return fmt.Errorf("%w: %s", errNoUse, why) }
+
+// moNumbers reads the numbers of an MO. A peer without a number, as a carrier's own notices have none, cannot be answered and is of no use. own is what
+// the gateway's number is configured to be, for carriers that tell none or a short code.
+func moNumbers(from, to string, own contacts.Number) (peer, ours contacts.Number, err error) {
+	if from == "" {
+		return "", "", malformed("an MO without the number it comes from")
+	}
+	if peer, err = number(from); err != nil {
+		return "", "", noUse("an SMS from a name or short code, which has no number to answer to")
+	}
+	if ours, err = number(to); err != nil {
+		if own == "" {
+			return "", "", malformed("the number that an MO went to is not in international form: configure the gateway's own number")
+		}
+		ours = own
+	}
+	return peer, ours, nil
 }

@@ -136,6 +136,8 @@ func (p *pass) failure(err error) *sms.Error {
 	switch {
 	case written:
 		return sms.Fail(sms.Unknown, "", "written and not answered: "+reason(err))
+	case errors.Is(err, errForbidden):
+		return sms.Fail(sms.Configuration, "", errForbidden.Error())
 	case errors.As(err, &untrusted):
 		return sms.Fail(sms.Configuration, "", "the gateway's certificate is not trusted: "+untrusted.Err.Error())
 	}

@@ -1,10 +1,13 @@
-// Package smstest is an SMSC for tests, on a real port, and a gateway to it: like net/http/httptest, with faults on demand.
+// Package smstest has SMSCs for tests, on real ports, with faults on demand: like net/http/httptest, a test is a real exchange in 20 lines.
+// What was taken stands in a log that outlives whoever submitted it, and is what a test counts SMS by. Receipts (DLRs) and answers of phones
+// (MOs) wait until they were taken, and come again until then: at least once.
 //
-// A segment is one HTTP request. What was taken stands in a log that outlives whoever submitted it, and is what a test counts SMS by. DLRs
-// and answers (MOs) wait until the gateway's sink has taken them, and come again until then: at least once, like an SMSC's.
+// SMPP is a strict SMSC that speaks SMPP 3.4. It shares no code for it with the gateway that is tested, so that both cannot be wrong alike.
 //
-// The protocol is HTTP, so that curl can look and meddle while another process is under test: POST /submit, GET /events, POST /ack for the
-// gateway; GET /log (one JSON object a line), POST /mo?from=&to= with the text as body, POST /fault?n=&submit=&dlr=&for= for people.
+// Server speaks a small protocol of its own over HTTP, and Gateway is the way to it: POST /submit, GET /events, POST /ack for the gateway;
+// GET /log (one JSON object a line), POST /mo?from=&to= with the text as body, POST /fault?n=&submit=&dlr=&for= for people.
+//
+// Both may be a process of their own, which curl can look at and meddle with while another process is under test: Serve, ServeSMPP.
 package smstest
 
 import (
@@ -50,14 +53,13 @@ type Server struct {
 	served sync.WaitGroup
 	run    string // makes the ids of this server different from those of others
 
-	mu      sync.Mutex
-	changed chan struct{} // closed at each change, and made anew
-	faults  []faults
-	decide  func(Received) Fault
-	log     []Received
-	events  []event // DLRs and MOs that no sink has taken
-	count   int     // of ids and events
-	first   string  // the gateway that asked first for events: it gets the MOs
+	board
+	faults []faults
+	decide func(Received) Fault
+	log    []Received
+	events []event // DLRs and MOs that no sink has taken
+	count  int     // of ids and events
+	first  string  // the gateway that asked first for events: it gets the MOs
 }
 
 // faults is a fault for the next n segments; negative: for all.
@@ -90,7 +92,7 @@ func Serve(l net.Listener) error {
 func newServer(l net.Listener) *Server {
 	var run [4]byte
 	rand.Read(run[:])
-	s := &Server{URL: "http://" + l.Addr().String(), run: hex.EncodeToString(run[:]), changed: make(chan struct{})}
+	s := &Server{URL: "http://" + l.Addr().String(), run: hex.EncodeToString(run[:]), board: newBoard()}
 	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second}
 	return s
 }
@@ -155,32 +157,6 @@ func (s *Server) Quiet(ctx context.Context) error {
 		return fmt.Errorf("%d DLRs and MOs were not taken: %w", open, err)
 	}
 	return nil
-}
-
-// change does something under the lock, and tells those that wait.
-func (s *Server) change(do func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	do()
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
-// await waits until something is so, which it looks at under the lock.
-func (s *Server) await(ctx context.Context, so func() bool) error {
-	for {
-		s.mu.Lock()
-		yes, changed := so(), s.changed
-		s.mu.Unlock()
-		if yes {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // id returns a new id. The lock is held.

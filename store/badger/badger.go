@@ -20,12 +20,10 @@ import (
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
-	"github.com/seed-7a41469f/godwit/sms"
 )
 
 var (
 	_ delivery.Store = (*Store)(nil)
-	_ sms.Ledger     = (*Store)(nil)
 	_ contacts.Table = (*table)(nil)
 )
 
@@ -45,7 +43,7 @@ type Options struct {
 	tabledEvery time.Duration // and how often to look which groups have left the log; 0: 10 s
 }
 
-// A Store is a delivery.Store, a sms.Ledger and, by Table, a contacts.Table.
+// A Store is a delivery.Store and, by Table, a contacts.Table.
 type Store struct {
 	db       *bdg.DB
 	log      zerolog.Logger

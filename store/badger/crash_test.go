@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
+	"github.com/seed-7a41469f/godwit/sms"
 	"github.com/seed-7a41469f/godwit/store/badger"
 )
 
@@ -59,7 +60,8 @@ func commitLane(s *badger.Store, lane int) error {
 			m := letter(strings.Repeat("x", i*37%3000))
 			m.To = to
 			fresh = append(fresh, m)
-			group = append(group, delivery.Change{Message: m, Limit: 1000})
+			spent := []sms.Count{{Key: string(to), Add: 1, Until: time.Now().Add(time.Hour)}}
+			group = append(group, delivery.Change{Message: m, Limit: 1000, Counts: spent})
 		}
 		if errs := s.Commit(context.Background(), group); errs != nil {
 			return errors.Join(errs...)
@@ -132,13 +134,14 @@ func killOne(t *testing.T, dir string, promised map[delivery.ID]bool) {
 	}
 }
 
-// checkOrder looks whether each lane's inbox has every promised message once, in the order of acceptance.
+// checkOrder looks whether each lane's inbox has every promised message once, in the order of acceptance, and whether each was counted once.
 func checkOrder(t *testing.T, s *badger.Store, promised map[delivery.ID]bool) {
 	t.Helper()
 	found := 0
 	for lane := range 3 {
+		user, stored := fmt.Sprintf("lane%d", lane), int64(0)
 		for after := delivery.Position(0); ; {
-			entries, next, err := s.Inbox(t.Context(), contacts.Address(fmt.Sprintf("lane%d", lane)), after, 0, 500)
+			entries, next, err := s.Inbox(t.Context(), contacts.Address(user), after, 0, 500)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,7 +157,11 @@ func checkOrder(t *testing.T, s *badger.Store, promised map[delivery.ID]bool) {
 			if next == after && len(entries) == 0 {
 				break
 			}
+			stored += int64(len(entries))
 			after = next
+		}
+		if counted, err := s.Totals(t.Context(), user); err != nil || counted[0] != stored {
+			t.Errorf("%s has %d messages and counted %d, %v", user, stored, counted, err)
 		}
 	}
 	if found != len(promised) {

@@ -162,8 +162,11 @@ func (m *model) spend(r *rapid.T) {
 			}
 			if talk != nil {
 				k := *talk
-				if had, err := s.Talk(m.t.Context(), k.Own, k.Peer); err == nil {
-					k.Rev = had.Rev // stale for the second one of a group
+				had, _ := s.Talks(m.t.Context(), k.Peer)
+				for _, h := range had {
+					if h.Own == k.Own {
+						k.Rev = h.Rev // stale for the second one of a group
+					}
 				}
 				mine.Talk = &k
 			}

@@ -13,12 +13,10 @@ import (
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
-	"github.com/seed-7a41469f/godwit/sms"
 )
 
 var (
 	_ delivery.Store = (*Store)(nil)
-	_ sms.Ledger     = (*Store)(nil)
 	_ contacts.Table = (*table)(nil)
 )
 
@@ -28,7 +26,7 @@ var ErrCrashed = errors.New("the memory store has crashed")
 // ErrFault is the error of a Fault that names none.
 var ErrFault = errors.New("injected fault")
 
-// A Store is a delivery.Store, a sms.Ledger and, by Table, a contacts.Table.
+// A Store is a delivery.Store and, by Table, a contacts.Table.
 type Store struct {
 	turn chan struct{} // holds a token while nobody commits
 

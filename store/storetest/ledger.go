@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -12,7 +13,9 @@ import (
 
 func meets(t testing.TB, s Store, gateway, id string, side sms.Side, mine, want string) {
 	t.Helper()
-	other, err := s.Meet(ctx, gateway, id, side, []byte(mine))
+	met := []sms.Meeting{{Gateway: gateway, ID: id, Side: side, Mine: []byte(mine)}}
+	err := errors.Join(s.Commit(ctx, []delivery.Change{{Meetings: met}})...)
+	other := met[0].Other
 	if err != nil || string(other) != want || (other == nil) != (want == "") {
 		t.Fatalf("%s/%s: the other side has %q (%v), want %q", gateway, id, other, err, want)
 	}
@@ -33,9 +36,28 @@ func meet(t *testing.T, h Harness) {
 	meets(t, s, "carrier", "early", sms.Reporter, "3 delivered", "message 2")
 	prune(t, s, time.Now().Add(7*day+time.Hour), keep)
 	meets(t, s, "carrier", "7f3a", sms.Reporter, "delivered", "")
-	if _, err := s.Meet(ctx, "carrier", "x", 0, nil); err == nil {
+	if errs := s.Commit(ctx, []delivery.Change{{Meetings: []sms.Meeting{{Gateway: "carrier", ID: "x"}}}}); errs == nil {
 		t.Error("a side of nobody was taken")
 	}
+}
+
+// talkOf returns the conversation of a pair of numbers.
+func talkOf(t testing.TB, s Store, own, peer contacts.Number) sms.Talk {
+	t.Helper()
+	all, err := s.Talks(ctx, peer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range all {
+		if k.Own == own {
+			return k
+		}
+	}
+	return sms.Talk{}
+}
+
+func bind(s Store, t sms.Talk) error {
+	return errors.Join(s.Commit(ctx, []delivery.Change{{Talk: &t}})...)
 }
 
 const (
@@ -44,26 +66,26 @@ const (
 )
 
 func talks(t *testing.T, h Harness) {
-	if talk, err := h.Talk(ctx, own, peer); err != nil || talk != (sms.Talk{}) {
-		t.Fatalf("%+v, %v", talk, err)
+	if talk := talkOf(t, h, own, peer); talk != (sms.Talk{}) {
+		t.Fatalf("%+v", talk)
 	}
 	first := sms.Talk{Own: own, Peer: peer, User: ann, Ref: sms.Ref{1, 2}, At: accepted}
-	wants(t, h.Bind(ctx, first), nil)
+	wants(t, bind(h, first), nil)
 	other := first
 	other.User = cleo
-	wants(t, h.Bind(ctx, other), sms.ErrTaken)
-	got, err := h.Talk(ctx, own, peer)
-	if err != nil || got.Rev == 0 || got.User != ann || got.Ref != first.Ref || !got.At.Equal(first.At) || got.Own != own || got.Peer != peer {
-		t.Fatalf("%+v, %v", got, err)
+	wants(t, bind(h, other), sms.ErrTaken)
+	got := talkOf(t, h, own, peer)
+	if got.Rev == 0 || got.User != ann || got.Ref != first.Ref || !got.At.Equal(first.At) || got.Own != own || got.Peer != peer {
+		t.Fatalf("%+v", got)
 	}
 	stale := got
 	got.User = cleo
-	wants(t, h.Bind(ctx, got), nil)
-	wants(t, h.Bind(ctx, stale), sms.ErrTaken)
-	if other, _ := h.Talk(ctx, own, "8613800138001"); other.User != "" {
+	wants(t, bind(h, got), nil)
+	wants(t, bind(h, stale), sms.ErrTaken)
+	if other := talkOf(t, h, own, "8613800138001"); other.User != "" {
 		t.Fatalf("%+v", other)
 	}
-	if again, _ := h.Reopen(t).Talk(ctx, own, peer); again.User != cleo || again.Rev == stale.Rev {
+	if again := talkOf(t, h.Reopen(t), own, peer); again.User != cleo || again.Rev == stale.Rev {
 		t.Fatalf("%+v", again)
 	}
 }

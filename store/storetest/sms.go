@@ -140,6 +140,9 @@ func talkInGroups(t *testing.T, h Harness) {
 	next.Rev = k.Rev
 	again := next
 	commit(t, h, delivery.Change{Talk: &next}, delivery.Change{Talk: &again}) // the same again is no conflict
+	older := next
+	older.Rev = first.Rev
+	wants(t, refused(t, h, delivery.Change{Talk: &older}), sms.ErrTaken) // what it says is there, but was made from another one
 	s := h.Reopen(t)
 	if got, err := s.Talks(ctx, peer); err != nil || len(got) != 2 || got[0].User != cleo || !got[0].Heard.IsZero() || got[0].Digest != 0 || got[0].Rev != next.Rev || again.Rev != next.Rev {
 		t.Fatalf("%+v, %v", got, err)
@@ -277,10 +280,7 @@ func smsAgain(t *testing.T, h Harness) {
 		if once.Message == nil && once.Entries != nil {
 			once.Entries[0].ID, again.Entries[0].ID = m.ID, m.ID
 		}
-		before := uint64(0)
-		if talk, err := h.Talk(ctx, own, peer); err == nil {
-			before = talk.Rev
-		}
+		before := talkOf(t, h, own, peer).Rev
 		once.Talk.Rev, again.Talk.Rev = before, before
 		commit(t, h, once)
 		if again.Message != nil && again.Message.Rev == 0 {

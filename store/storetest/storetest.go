@@ -1,4 +1,4 @@
-// Package storetest is the one suite that every engine of delivery.Store passes, with sms.Ledger and contacts.Table, and its benchmarks.
+// Package storetest is the one suite that every engine of delivery.Store passes, with contacts.Table, and its benchmarks.
 //
 // Each case is a sentence of the contract in delivery/store.go. An engine's test calls Run with a function that opens a fresh store.
 package storetest
@@ -13,13 +13,11 @@ import (
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
-	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // A Store is all that an engine of the store offers.
 type Store interface {
 	delivery.Store
-	sms.Ledger
 	Table() contacts.Table
 }
 
