@@ -38,8 +38,12 @@ var _ sms.Sink = (*sink)(nil)
 
 func newSink() *sink { return &sink{changed: make(chan struct{})} }
 
-func (s *sink) DLR(_ context.Context, r sms.DLR) error { return s.note(func() { s.dlrs = append(s.dlrs, r) }) }
-func (s *sink) MO(_ context.Context, m sms.MO) error   { return s.note(func() { s.mos = append(s.mos, m) }) }
+func (s *sink) DLR(_ context.Context, r sms.DLR) error {
+	return s.note(func() { s.dlrs = append(s.dlrs, r) })
+}
+func (s *sink) MO(_ context.Context, m sms.MO) error {
+	return s.note(func() { s.mos = append(s.mos, m) })
+}
 
 func (s *sink) note(what func()) error {
 	s.mu.Lock()
