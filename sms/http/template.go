@@ -41,7 +41,7 @@ type mtData struct {
 // functions are what templates have beside those of text/template.
 var functions = template.FuncMap{
 	"json":    jsonText,
-	"plus":    plus,
+	"plus":    international,
 	"minutes": func(seconds int) int { return (seconds + 59) / 60 },
 	"hmac":    func(key, text string) string { return string(mac(key, text)) },
 	"hex":     func(octets string) string { return hex.EncodeToString([]byte(octets)) },
@@ -52,14 +52,6 @@ var functions = template.FuncMap{
 func jsonText(v any) (string, error) {
 	text, err := json.Marshal(v)
 	return string(text), err
-}
-
-// plus writes the + of a number (ITU-T E.164 §6); a name stays.
-func plus(from string) string {
-	if from == "" || strings.Trim(from, "0123456789") != "" {
-		return from
-	}
-	return "+" + from
 }
 
 // mac returns the HMAC-SHA256 of the parts of a text (RFC 2104).

@@ -101,15 +101,7 @@ func newHook(t testing.TB, c smshttp.WebhookConfig) *smshttp.Webhook {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- g.Run(ctx, nil) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	run(t, g)
 	return g
 }
 

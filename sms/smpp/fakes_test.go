@@ -187,6 +187,6 @@ func classes(outcomes []sms.Outcome) (c []sms.Class) {
 func want(t *testing.T, outcomes []sms.Outcome, classes_ ...sms.Class) {
 	t.Helper()
 	if got := classes(outcomes); !slices.Equal(got, classes_) {
-		t.Errorf("outcomes %v, want %v: %+v", got, classes_, outcomes)
+		t.Errorf("outcomes %d, want %d: %+v", got, classes_, outcomes)
 	}
 }

@@ -75,7 +75,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestWrongPassword: an operator must act; once he has, messages go out.
+// TestWrongPassword: an operator must act, and nothing is sent.
 func TestWrongPassword(t *testing.T) {
 	s := serve(t, smstest.SMPPOptions{SystemID: "godwit", Password: "other"})
 	g := launch(t, s.Addr, nil)
@@ -86,6 +86,27 @@ func TestWrongPassword(t *testing.T) {
 	}
 	if g.Linked() || len(s.Tries()) != 0 {
 		t.Error("it is linked")
+	}
+}
+
+// TestPasswordMended: once an operator has acted, messages go out.
+func TestPasswordMended(t *testing.T) {
+	s := serve(t, smstest.SMPPOptions{})
+	s.NextBind(2, smstest.BindFault{Status: 0x0E})
+	g := launch(t, s.Addr, nil)
+	want(t, g.Submit(soon(t), message(1, "x")), sms.Configuration)
+	if err := s.Bound(soon(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	for ctx := soon(t); classes(g.Submit(ctx, message(1, "x")))[0] == sms.Configuration; {
+		select {
+		case <-ctx.Done():
+			t.Fatal("it is not bound")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if n := len(s.Submits()); n != 1 {
+		t.Errorf("%d submits were taken", n)
 	}
 }
 
@@ -169,7 +190,7 @@ func TestMidWindow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, smstest.SMPPOptions{})
 			g := run(t, s, func(c *smpp.Config) { c.Window, c.Response = window, 300*time.Millisecond })
-			s.Next(window-1, smstest.SMPPFault{Late: time.Minute})
+			s.Next(window-1, smstest.SMPPFault{Instead: smstest.NoAnswer})
 			s.Next(1, smstest.SMPPFault{Instead: c.instead})
 			var unknown sync.WaitGroup
 			for i := range window {
@@ -362,9 +383,10 @@ func TestNobodyReads(t *testing.T) {
 	}
 	var mu sync.Mutex
 	count := map[sms.Class]int{}
+	mt := message(1, strings.Repeat("x", 30000))
 	begin := time.Now()
-	together(400, 400, func(i int) {
-		c := classes(g.Submit(context.Background(), message(i, strings.Repeat("x", 30000))))[0]
+	together(400, 400, func(int) {
+		c := classes(g.Submit(context.Background(), mt))[0]
 		mu.Lock()
 		defer mu.Unlock()
 		count[c]++

@@ -247,7 +247,9 @@ func TestWindow(t *testing.T) {
 	s.On(func(r smstest.Submitted) smstest.SMPPFault {
 		return smstest.SMPPFault{Behind: int(r.Sequence % 4), Late: 50 * time.Millisecond}
 	})
-	g := run(t, s, func(c *smpp.Config) { c.Window, c.Sessions, c.Enquire = window, sessions, 5*time.Millisecond })
+	g := run(t, s, func(c *smpp.Config) {
+		c.Window, c.Sessions, c.Enquire, c.Response = window, sessions, 5*time.Millisecond, 10*time.Second
+	})
 	if w := g.Abilities().Window; w != window*sessions {
 		t.Errorf("Window %d", w)
 	}
