@@ -137,5 +137,8 @@ func (b *Broker) listens(where broker.Addresses) {
 // URL returns the base of the HTTP port, http://host:port.
 func (b *Broker) URL() string { return "http://" + b.Addresses().HTTP }
 
+// Reconfigure changes the configuration that the next Start starts with.
+func (b *Broker) Reconfigure(change func(*config.Config)) { change(&b.cfg) }
+
 // Config returns the configuration that the broker runs with.
 func (b *Broker) Config() config.Config { return b.cfg }

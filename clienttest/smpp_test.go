@@ -23,6 +23,7 @@ type smppStage struct {
 	smsc *smstest.SMPP
 	ann  *clienttest.Phone
 	sent []string // what was published, by number: number(i) has the key key(i)
+	seen int      // of them, whose end was seen
 }
 
 // smppTo has a broker send by SMPP only, with waits that are short.
@@ -30,7 +31,7 @@ func smppTo(smsc *smstest.SMPP, change func(*config.Config)) func(*config.Config
 	return func(c *config.Config) {
 		c.Limits.SendRate = 100_000
 		s := &c.SMS
-		s.ResponseTimeout, s.DLRTimeout, s.Unknown.Hold = config.Duration(time.Second), config.Duration(3*time.Second), config.Duration(3*time.Second)
+		s.ResponseTimeout, s.DLRTimeout, s.Unknown.Hold = config.Duration(time.Second), config.Duration(time.Hour), config.Duration(2*time.Second)
 		s.Retry.First, s.Retry.Max = config.Duration(20*time.Millisecond), config.Duration(200*time.Millisecond)
 		g := config.DefaultGateway(config.KindSMPP, "carrier")
 		g.Addr, g.SystemID, g.Password, g.Enquire = smsc.Addr, "godwit", "secret", config.Duration(time.Second)
@@ -98,7 +99,7 @@ func (s *smppStage) publish(n int) {
 	}
 }
 
-// waitTries waits until the SMSC has read n submits.
+// waitTaken waits until the SMSC has taken n segments.
 func (s *smppStage) waitTaken(n int) {
 	s.t.Helper()
 	if _, err := s.smsc.Wait(s.ctx(), n); err != nil {
@@ -116,7 +117,7 @@ func (s *smppStage) ctx() context.Context {
 func (s *smppStage) ends() (unknown int) {
 	s.t.Helper()
 	var all []delivery.ReceiptBody
-	for i := range s.sent {
+	for i := s.seen; i < len(s.sent); i++ {
 		all = append(all, s.ann.Final(key(i)))
 	}
 	if err := s.smsc.Quiet(s.ctx()); err != nil {
@@ -127,7 +128,11 @@ func (s *smppStage) ends() (unknown int) {
 		tries[x.Dest.Addr] = append(tries[x.Dest.Addr], x)
 	}
 	outcomes := map[string]int{}
+	for i := range s.seen {
+		delete(tries, number(i))
+	}
 	for i, r := range all {
+		i += s.seen
 		path := s.Explain(r.ID)
 		lost := slices.ContainsFunc(path.Trail, func(step picture.Step) bool { return step.Event == delivery.EventUnknown })
 		if lost {
@@ -139,6 +144,7 @@ func (s *smppStage) ends() (unknown int) {
 		}
 		delete(tries, number(i))
 	}
+	s.seen = len(s.sent)
 	for to := range tries {
 		s.t.Errorf("submits to %s, to whom nothing was sent", to)
 	}
@@ -254,8 +260,8 @@ func TestSMPPFaults(t *testing.T) {
 		{name: "duplicate DLRs", before: some(2, smstest.SMPPFault{DLR: smstest.Twice})},
 		{name: "ACCEPTD after DELIVRD", before: some(2, smstest.SMPPFault{States: []string{"DELIVRD", "ACCEPTD"}})},
 		{name: "undelivered", before: some(3, smstest.SMPPFault{DLR: smstest.Undelivered})},
-		{name: "no DLR", before: some(3, smstest.SMPPFault{DLR: smstest.NoDLR})},
-		{name: "receipts of unknown ids", before: some(3, smstest.SMPPFault{Receipt: &smstest.Receipt{Stranger: true}, DLR: smstest.NoDLR})},
+		{name: "no DLR", change: soonWithoutDLR, before: some(3, smstest.SMPPFault{DLR: smstest.NoDLR})},
+		{name: "receipts of unknown ids", change: soonWithoutDLR, before: some(3, smstest.SMPPFault{Receipt: &smstest.Receipt{Stranger: true}, DLR: smstest.NoDLR})},
 		{name: "0x58 storm", before: func(smsc *smstest.SMPP) { smsc.Next(7, smstest.SMPPFault{Status: 0x58}) }},
 		{name: "0x14 storm", before: func(smsc *smstest.SMPP) { smsc.Next(7, smstest.SMPPFault{Status: 0x14}) }},
 		{name: "temporary 0x08", before: some(4, smstest.SMPPFault{Status: 0x08})},
@@ -290,13 +296,13 @@ func TestSMPPFaults(t *testing.T) {
 		{name: "garbage", options: slow, before: some(17, smstest.SMPPFault{Instead: smstest.Garbage}), unknown: 40},
 		{name: "impossible length", options: slow, before: some(17, smstest.SMPPFault{Instead: smstest.BadLength}), unknown: 40},
 		{name: "truncated PDU", options: slow, before: some(17, smstest.SMPPFault{Instead: smstest.Truncated}), unknown: 40},
-		{name: "malformed response", before: some(9, smstest.SMPPFault{Instead: smstest.Malformed}), unknown: messages},
+		{name: "malformed response", change: soonWithoutDLR, before: some(9, smstest.SMPPFault{Instead: smstest.Malformed}), unknown: messages},
 		{name: "unknown command", before: some(5, smstest.SMPPFault{Instead: smstest.UnknownCommand})},
 		{name: "swallowed response then a DLR", before: some(9, smstest.SMPPFault{Instead: smstest.NoAnswer, DLRLate: 1200 * time.Millisecond}), unknown: messages},
 		{name: "swallowed response then a DLR with our reference",
 			before:  some(9, smstest.SMPPFault{Instead: smstest.NoAnswer, DLRLate: 1200 * time.Millisecond, Receipt: &smstest.Receipt{Reference: true}}),
 			unknown: messages},
-		{name: "swallowed response and no DLR", before: some(9, smstest.SMPPFault{Instead: smstest.NoAnswer, DLR: smstest.NoDLR}), unknown: messages},
+		{name: "swallowed response and no DLR", change: soonWithoutDLR, before: some(9, smstest.SMPPFault{Instead: smstest.NoAnswer, DLR: smstest.NoDLR}), unknown: messages},
 		{name: "late response", before: some(9, smstest.SMPPFault{Late: 1500 * time.Millisecond}), unknown: messages},
 		{name: "a rate of the SMSC's below ours", options: smstest.SMPPOptions{Rate: 40}},
 		{name: "a pair of sessions", options: slow, change: carrier(func(g *config.Gateway) { g.Bind = "pair" }), during: func(s *smppStage) {
@@ -307,6 +313,18 @@ func TestSMPPFaults(t *testing.T) {
 			s.waitTaken(15)
 			s.smsc.Do(smstest.FIN)
 		}, unknown: 12},
+		{name: "ids: hexadecimal in the response, decimal in the receipt", change: ids("hex", "decimal"),
+			options: smstest.SMPPOptions{Receipt: smstest.Receipt{ID: smstest.Decimal}}},
+		{name: "ids: decimal in the response, hexadecimal in the receipt", change: ids("decimal", "hex"),
+			options: smstest.SMPPOptions{ResponseID: smstest.Decimal, Receipt: smstest.Receipt{ID: smstest.HexUpper}}},
+		{name: "ids: case and leading zeros", options: smstest.SMPPOptions{ResponseID: smstest.HexPadded, Receipt: smstest.Receipt{ID: smstest.HexUpper}}},
+		{name: "ids: leading zeros in the receipt", options: smstest.SMPPOptions{ResponseID: smstest.Decimal, Receipt: smstest.Receipt{ID: smstest.Padded}}},
+		{name: "receipts as optional parameters only", options: smstest.SMPPOptions{Receipt: smstest.Receipt{Form: smstest.TLVsOnly}}},
+		{name: "receipts as text only, 10-digit dates", options: smstest.SMPPOptions{Receipt: smstest.Receipt{Form: smstest.TextOnly}}},
+		{name: "receipts as text only, 12-digit dates, hex err, NUL, esm_class 0",
+			options: smstest.SMPPOptions{Receipt: smstest.Receipt{Form: smstest.TextOnly, Seconds: true, Err: "0A1", NUL: true, Plain: true}}},
+		{name: "receipts with missing fields",
+			options: smstest.SMPPOptions{Receipt: smstest.Receipt{Form: smstest.TextOnly, Leave: []string{"sub", "dlvrd", "submit date", "err", "text"}}}},
 		{name: "udh16", change: carrier(func(g *config.Gateway) { g.Concat = "udh16" })},
 		{name: "sar", change: carrier(func(g *config.Gateway) { g.Concat = "sar" })},
 	} {
@@ -332,12 +350,19 @@ func TestSMPPFaults(t *testing.T) {
 	}
 }
 
+// soonWithoutDLR has messages end that are not reported.
+func soonWithoutDLR(c *config.Config) { c.SMS.DLRTimeout = config.Duration(time.Second) }
+
 // start starts the SMSC again.
 func (s *smppStage) start() {
 	s.t.Helper()
 	if err := s.smsc.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+func ids(response, receipt string) func(*config.Config) {
+	return carrier(func(g *config.Gateway) { g.ResponseID, g.ReceiptID = response, receipt })
 }
 
 func carrier(change func(*config.Gateway)) func(*config.Config) {
