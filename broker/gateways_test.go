@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -143,6 +144,26 @@ func TestGatewaysWithoutHTTP(t *testing.T) {
 		_, err := broker.New(cfg, broker.Options{Log: zerolog.Nop()})
 		if needs := strings.Contains(line, "jasmin"); (err != nil) != needs { // its requests have to say where reports go
 			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// Who switches the wire log on wants to see it, whatever the level of the log.
+func TestWireLogIsSeen(t *testing.T) {
+	for _, level := range []zerolog.Level{zerolog.DebugLevel, zerolog.InfoLevel, zerolog.ErrorLevel, zerolog.Disabled} {
+		var log bytes.Buffer
+		wire := broker.WireOf(zerolog.New(&log).Level(level), "carrier")
+		wire.Logf("before")
+		wire.Set(true)
+		wire.Logf("> submit_sm %d", 7)
+		wire.Set(false)
+		wire.Logf("after")
+		want := `{"level":"info","part":"wire","gateway":"carrier","message":"> submit_sm 7"}` + "\n"
+		if level == zerolog.Disabled {
+			want = ""
+		}
+		if log.String() != want {
+			t.Errorf("%s: got %q", level, log.String())
 		}
 	}
 }
