@@ -114,7 +114,7 @@ func (g *Gateway) dlr(d delivery, now time.Time) (r sms.DLR, is bool) {
 	switch kind := d.esmClass & messageType; {
 	case kind == typeReceipt, kind == typeProgress:
 	case id != "" && stat != "":
-	case text.whole: // a phone may write this too: the sink has the numbers to compare
+	case text.whole: // some SMSCs leave the type out. A phone may write this too: From and To are there for the sink to compare
 	default:
 		return r, false
 	}
