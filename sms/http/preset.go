@@ -43,13 +43,15 @@ func presets() map[string]WebhookConfig {
 		// has sms:delivered for each segment under one id.
 		// On trust: 202 with {"id"} as the answer; that the numbers of senders are in international form; that the id of an event stays when it comes again.
 		"smsgate": {
-			URL:  "https://api.sms-gate.app/3rdparty/v1/messages",
-			Body: `{"id":{{printf "%s-%d" .Ref .Attempt|json}},"textMessage":{"text":{{.Text|json}}},"phoneNumbers":[{{.To|plus|json}}]{{if .Validity}},"ttl":{{.Validity}}{{end}},"withDeliveryReport":true}`,
-			ID:   "$.id", Signature: SignedBodyTime, Event: "$.event", Window: 1,
+			URL: "https://api.sms-gate.app/3rdparty/v1/messages",
+			Body: `{"id":{{printf "%s-%d" .Ref .Attempt|json}},"textMessage":{"text":{{.Text|json}}},"phoneNumbers":[{{.To|plus|json}}]` +
+				`{{if .Validity}},"ttl":{{.Validity}}{{end}},"withDeliveryReport":true}`,
+			ID: "$.id", Signature: SignedBodyTime, Event: "$.event", Window: 1,
 			DLR: WebhookDLR{ID: "$.payload.messageId", Ref: "$.payload.messageId", State: "$.event", To: "$.payload.recipient|$.payload.phoneNumber",
 				Time: "$.payload.deliveredAt|$.payload.failedAt|$.payload.sentAt", Detail: "$.payload.reason",
 				Map: map[string]string{"sms:sent": "enroute", "sms:delivered": "delivered", "sms:failed": "undelivered"}},
-			MO: WebhookMO{Event: "sms:received", From: "$.payload.sender|$.payload.phoneNumber", Text: "$.payload.message", ID: "$.id", Time: "$.payload.receivedAt"},
+			MO: WebhookMO{Event: "sms:received", From: "$.payload.sender|$.payload.phoneNumber", Text: "$.payload.message", ID: "$.id",
+				Time: "$.payload.receivedAt"},
 		},
 
 		// httpSMS (github.com/NdoleStudio/httpsms, docs.httpsms.com).
@@ -65,7 +67,8 @@ func presets() map[string]WebhookConfig {
 			DLR: WebhookDLR{ID: "$.data.id|$.data.message_id", Ref: "$.data.request_id", State: "$.type", To: "$.data.contact", Time: "$.data.timestamp",
 				Detail: "$.data.error_message", Map: map[string]string{"message.phone.sent": "enroute", "message.phone.delivered": "delivered",
 					"message.send.failed": "undelivered", "message.send.expired": "undelivered"}},
-			MO: WebhookMO{Event: "message.phone.received", From: "$.data.contact", To: "$.data.owner", Text: "$.data.content", ID: "$.data.message_id", Time: "$.data.timestamp"},
+			MO: WebhookMO{Event: "message.phone.received", From: "$.data.contact", To: "$.data.owner", Text: "$.data.content",
+				ID: "$.data.message_id", Time: "$.data.timestamp"},
 		},
 
 		// SmsForwarder (github.com/pppscn/SmsForwarder): the phone has an HTTP server of its own (safety measure "sign"), so the URL is http://<phone>:5000/sms/send with
@@ -77,7 +80,8 @@ func presets() map[string]WebhookConfig {
 		// the webhook {"from":"[from]","text":"[org_content]","timestamp":"[timestamp]","sign":"[sign]"}.
 		// On trust: that the numbers of senders are in international form.
 		"smsforwarder": {
-			Body: `{"data":{"sim_slot":1,"phone_numbers":{{.To|plus|json}},"msg_content":{{.Text|json}}},"timestamp":{{.Now}},"sign":{{printf "%d\n%s" .Now .Key|hmac .Key|base64|urlquery|json}}}`,
+			Body: `{"data":{"sim_slot":1,"phone_numbers":{{.To|plus|json}},"msg_content":{{.Text|json}}},"timestamp":{{.Now}},` +
+				`"sign":{{printf "%d\n%s" .Now .Key|hmac .Key|base64|urlquery|json}}}`,
 			Auth: "none", Code: "$.code", OK: "200", Signature: SignedTime, Window: 1,
 			MO: WebhookMO{From: "$.from", Text: "$.text|$.content"},
 		},

@@ -317,6 +317,49 @@ func TestSubmit(t *testing.T) {
 	}
 }
 
+// TestBlind: without access times nobody knows whether smsd has read a file.
+func TestBlind(t *testing.T) {
+	dir := t.TempDir()
+	gammu.Folders(t, dir)
+	g := open(t, dir, 2*time.Second)
+	g.Blind()
+	if o := g.Submit(t.Context(), mt(t, 1, "x"))[0]; sms.ClassOf(o.Err) != sms.Unknown {
+		t.Errorf("outcome %+v", o)
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	for _, c := range []struct {
+		segments int
+		took     time.Duration
+		want     sms.Class
+	}{{1, time.Second, sms.Temporary}, {1, 30 * time.Second, sms.Unknown}, {2, time.Second, sms.Unknown}} {
+		if got := spool.Refusal(c.segments, c.took).Class; got != c.want {
+			t.Errorf("%d segments after %v: %v, want %v", c.segments, c.took, got, c.want)
+		}
+	}
+}
+
+// TestOutboxRenameIsAtomic: whenever smsd finds a file, all of it is there.
+func TestOutboxRenameIsAtomic(t *testing.T) {
+	dir := t.TempDir()
+	gammu.Folders(t, dir)
+	g, smsd := open(t, dir, time.Minute), fakeSMSD{t, dir}
+	for n := range byte(10) {
+		m := mt(t, n, strings.Repeat("字", 1000))
+		go func() {
+			name := smsd.found()
+			if size := len(smsd.read(name)); size != 2+2*1000 {
+				t.Errorf("found %d octets", size)
+			}
+			smsd.move(name, "sent")
+		}()
+		if o := g.Submit(t.Context(), m)[0]; o.Err != nil {
+			t.Errorf("outcome %+v", o)
+		}
+	}
+}
+
 // TestLate: what smsd does after a Submit has ended without knowing is reported by our reference.
 func TestLate(t *testing.T) {
 	for folder, want := range map[string]sms.DLRState{"sent": sms.Enroute, "error": sms.Undelivered} {
@@ -330,7 +373,7 @@ func TestLate(t *testing.T) {
 			smsd := fakeSMSD{t, dir}
 			read := make(chan string, 1)
 			go func() { name := smsd.found(); smsd.read(name); read <- name }()
-			if o := g.Submit(t.Context(), mt(t, 1, "x"))[0]; sms.ClassOf(o.Err) != sms.Unknown {
+			if o := g.Submit(t.Context(), mt(t, 1, "x"))[0]; sms.ClassOf(o.Err) != sms.Unknown || !strings.Contains(o.Err.Error(), "in time") {
 				t.Fatalf("outcome %+v", o)
 			}
 			smsd.move(<-read, folder)
