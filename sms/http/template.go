@@ -112,9 +112,12 @@ const hard = "Grüße \"a\\b\" & c=d;e+f %20 <g>\n€ {😀}"
 
 // sample is an MT for trying templates.
 func sample(to, text string) mtData {
-	d := mtData{To: to, From: "Godwit & \"Co\"", Number: "4915100000000", Text: text, Ref: strings.Repeat("0f", len(sms.Ref{})),
-		Attempt: 1, Segments: 1, Validity: 3600, Now: time.Unix(1, 0).UnixMilli(), CallbackURL: "https://example.org/gateway/x", DLRURL: "https://example.org/gateway/x/dlr?key=a%26b",
-		MOURL: "https://example.org/gateway/x/mo?key=a%26b", Username: "u&=\"", Password: "p&=\"", Token: "t&=\"", Key: "k&=\""}
+	d := mtData{
+		To: to, From: "Godwit & \"Co\"", Number: "4915100000000", Text: text, Ref: strings.Repeat("0f", len(sms.Ref{})), Attempt: 1, Segments: 1,
+		Validity: 3600, Now: time.Unix(1, 0).UnixMilli(), CallbackURL: "https://example.org/gateway/x",
+		DLRURL: "https://example.org/gateway/x/dlr?key=a%26b", MOURL: "https://example.org/gateway/x/mo?key=a%26b",
+		Username: "u&=\"", Password: "p&=\"", Token: "t&=\"", Key: "k&=\"",
+	}
 	d.encode(sms.UCS2)
 	return d
 }
