@@ -166,8 +166,8 @@ func one(t testing.TB, g sms.Gateway, mt sms.MT) sms.Outcome {
 
 func wantClass(t testing.TB, o sms.Outcome, class sms.Class) {
 	t.Helper()
-	if got := sms.ClassOf(o.Err); got != class {
-		t.Errorf("%v is %s, want %s", o.Err, got, class)
+	if got := sms.ClassOf(o.Err); got != class { // 0: it was taken
+		t.Errorf("%v is of class %d, want %d", o.Err, got, class)
 	}
 }
 
