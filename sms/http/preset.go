@@ -29,7 +29,7 @@ func presets() map[string]WebhookConfig {
 			URL: "http://127.0.0.1:1401/send",
 			Body: `username={{.Username|urlquery}}&password={{.Password|urlquery}}&to={{.To}}{{if .From}}&from={{.From|urlquery}}{{end}}` +
 				`&coding={{.DataCoding}}&hex-content={{.Hex}}{{if .Validity}}&validity-period={{minutes .Validity}}{{end}}` +
-				`&dlr=yes&dlr-level=3&dlr-method=POST&dlr-url={{printf "%s&ref=%s" .DLRURL .Ref|urlquery}}`,
+				`{{if .DLRURL}}&dlr=yes&dlr-level=3&dlr-method=POST&dlr-url={{printf "%s&ref=%s" .DLRURL .Ref|urlquery}}{{end}}`,
 			Auth: "none", ID: `/^Success "([^"]+)"/`,
 			DLR: WebhookDLR{ID: "$.id", Ref: "$.ref", State: "$.message_status", Map: map[string]string{"ESME_ROK": "enroute", "ESME_*": "undelivered"}},
 			MO:  WebhookMO{From: "$.from", To: "$.to", Text: "$.content", ID: "$.id", Hex: "$.binary", Coding: "$.coding"}, Reply: "ACK/Jasmin",

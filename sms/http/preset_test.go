@@ -397,6 +397,28 @@ func TestSMSForwarder(t *testing.T) {
 	}
 }
 
+// TestJasminUnheard: without a secret nothing can call back, so no reports are asked for.
+func TestJasminUnheard(t *testing.T) {
+	f := newPresetFake(t, func(_ *presetFake, w http.ResponseWriter, _ *http.Request, body []byte) error {
+		if v, err := url.ParseQuery(string(body)); err != nil || v.Has("dlr") || v.Has("dlr-url") {
+			return fmt.Errorf("%v %v", v, err)
+		}
+		fmt.Fprint(w, `Success "1"`)
+		return nil
+	})
+	p, _ := smshttp.Preset("jasmin")
+	p.DLR, p.MO = smshttp.WebhookDLR{}, smshttp.WebhookMO{}
+	p.Name, p.URL, p.AllowPrivate, p.Username, p.Password = "jasmin", f.URL+"/send", true, "u", "p"
+	g := newHook(t, p)
+	if o := g.Submit(t.Context(), hookMT(t, "x"))[0]; o.Err != nil || o.ID != "1" || g.Abilities().DLR {
+		t.Errorf("%+v, %+v", o, g.Abilities())
+	}
+	dlr, _ := g.Callbacks(&hookSink{})
+	if w := (hookCall{query: "key="}).to(dlr); w.Code != 403 {
+		t.Errorf("status %d", w.Code)
+	}
+}
+
 // TestWebhookWire: the log of the wire names no number in full, no text and no secret.
 func TestWebhookWire(t *testing.T) {
 	var mu sync.Mutex

@@ -32,8 +32,8 @@ type mtData struct {
 	Now        int64  // milliseconds since 1970
 
 	CallbackURL string // …/gateway/<name>
-	DLRURL      string // …/gateway/<name>/dlr?key=<callback secret>
-	MOURL       string // …/gateway/<name>/mo?key=<callback secret>
+	DLRURL      string // …/gateway/<name>/dlr?key=<callback secret>; "": nobody hears it
+	MOURL       string // …/gateway/<name>/mo?key=<callback secret>; "": nobody hears it
 
 	Username, Password, Token, Key string // Key: of the HMAC
 }
