@@ -306,12 +306,12 @@ func TestDispatched(t *testing.T) {
 	const n = 200
 	d := newDesk(n)
 	dispatcher := sms.NewDispatcher([]sms.Gateway{g}, d, sms.Dispatch{})
-	d.again = func(r sms.Ref) { dispatcher.Want(r, number(r), sms.Retry) }
+	d.again = func(r sms.Ref) { dispatcher.Want(sms.Want{Ref: r, To: number(r), Priority: sms.Retry}) }
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- dispatcher.Run(ctx, newSink()) }()
 	for i := range n {
-		dispatcher.Want(ref(i), number(ref(i)), sms.Fresh)
+		dispatcher.Want(sms.Want{Ref: ref(i), To: number(ref(i)), Priority: sms.Fresh})
 	}
 	for i := 1; i <= 3; i++ {
 		if _, err := s.Wait(soon(t), i*n/4); err != nil {
