@@ -138,7 +138,7 @@ func (g *Webhook) readForm() (err error) {
 	if g.config.Number == "" && g.form.uses(func(d *mtData) { d.Number = "" }) {
 		return errors.New("number is missing: the template writes it as the sender")
 	}
-	if g.config.CallbackURL == "" && g.form.uses(func(d *mtData) { d.CallbackURL, d.DLRURL, d.MOURL = "", "", "" }) {
+	if g.config.CallbackURL == "" && (g.config.DLR.State != "" || g.config.MO.From != "") && g.form.uses(func(d *mtData) { d.CallbackURL, d.DLRURL, d.MOURL = "", "", "" }) {
 		return errors.New("the template writes the URL of our callbacks, which is not known: set listen.public_url")
 	}
 	address, _, err := g.form.write(sample("4915112345678", hard))
@@ -329,13 +329,16 @@ func (g *Webhook) request(mt sms.MT) (*http.Request, error) {
 	return req, nil
 }
 
-// callbackURL is where the carrier calls. The key is left out where the carrier signs.
+// callbackURL is where the carrier calls; "": it would not be heard. The key is left out where the carrier signs.
 func (g *Webhook) callbackURL(what string) string {
-	u := g.config.CallbackURL + "/" + what
-	if g.config.HMAC == "" && g.config.Secret != "" {
-		u += "?key=" + url.QueryEscape(g.config.Secret)
+	c := g.config
+	switch {
+	case c.CallbackURL == "" || c.HMAC == "" && c.Secret == "":
+		return ""
+	case c.HMAC != "":
+		return c.CallbackURL + "/" + what
 	}
-	return u
+	return c.CallbackURL + "/" + what + "?key=" + url.QueryEscape(c.Secret)
 }
 
 // judge reads an answer.

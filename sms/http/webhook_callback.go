@@ -81,7 +81,9 @@ func (g *Webhook) takeDLR(ctx context.Context, sink sms.Sink, doc any) error {
 	if word == "" {
 		return malformed("there is no state at dlr.state")
 	}
-	r := sms.DLR{Gateway: g.config.Name, ID: g.dlrID.in(doc), Ref: reference(g.dlrRef.in(doc)), At: instant(g.dlrTime.in(doc)), Detail: oneLine(word, maxDetail)}
+	r := sms.DLR{
+		Gateway: g.config.Name, ID: g.dlrID.in(doc), Ref: reference(g.dlrRef.in(doc)), At: instant(g.dlrTime.in(doc)), Detail: oneLine(word, maxDetail),
+	}
 	if r.ID == "" && r.Ref == nil || len(r.ID) > maxID {
 		return malformed("there is no message id at dlr.id")
 	}

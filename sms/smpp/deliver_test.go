@@ -258,9 +258,10 @@ func TestSameReferenceFromTwoPhones(t *testing.T) {
 	var phones sync.WaitGroup
 	for i := range 8 {
 		from := contacts.Number(fmt.Sprintf("49151000000%02d", i))
-		texts[from] = strings.Repeat(fmt.Sprintf("phone %d ", i), 50)
+		text := strings.Repeat(fmt.Sprintf("phone %d ", i), 50)
+		texts[from] = text
 		phones.Go(func() {
-			if _, err := s.MO(soon(t), smstest.MO{From: smstest.Phone(string(from)), To: smstest.Phone(ours), Text: texts[from], Concat: smstest.UDH8, Ref: 7}); err != nil {
+			if _, err := s.MO(soon(t), smstest.MO{From: smstest.Phone(string(from)), To: smstest.Phone(ours), Text: text, Concat: smstest.UDH8, Ref: 7}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -280,8 +281,14 @@ func TestEnquireBothWays(t *testing.T) {
 	}
 }
 
-// TestRestarts: 50 restarts with submits under way leave nothing behind (goleak sees to it), and each submit is there once.
+// TestRestarts: 50 restarts with submits under way leave no socket and no goroutine (goleak sees to that), and each submit is there once.
 func TestRestarts(t *testing.T) {
+	sockets := openFiles(t)
+	t.Cleanup(func() {
+		if now := openFiles(t); now > sockets {
+			t.Errorf("%d files are open, %d were before", now, sockets)
+		}
+	})
 	s := serve(t, smstest.SMPPOptions{})
 	g := run(t, s, func(c *smpp.Config) { c.Sessions, c.Backoff = 2, 10*time.Millisecond })
 	stop := make(chan struct{})
@@ -329,6 +336,15 @@ func TestRestarts(t *testing.T) {
 	if count[0] > taken || taken > count[0]+count[sms.Unknown] {
 		t.Errorf("%d were taken, outcomes %v", taken, count)
 	}
+}
+
+// openFiles counts the open files, sockets among them, where the system tells; 0: it does not.
+func openFiles(t *testing.T) int {
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Logf("open sockets are not counted: %v", err)
+	}
+	return len(all)
 }
 
 // TestEndWaitsForAnswers: at the end what is under way is answered, and the session is unbound.

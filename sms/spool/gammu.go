@@ -43,9 +43,9 @@ const (
 // keep is how long files of ours stay in the sent and error folders: longer than a restart takes.
 const keep = time.Hour
 
-// refusal is how long after reading a file smsd moves it to the error folder when the modem refused it; later, the modem has not answered
-// (SendTimeout, 30 s), and the SMS may have gone out.
-const refusal = 20 * time.Second
+// soon is how long after reading a file smsd moves it to the error folder when the modem refused it; later, the modem has not answered (SendTimeout,
+// 30 s), and the SMS may have gone out.
+const soon = 20 * time.Second
 
 // maxSegments is how many smsd sends of one file (GSM_MAX_MULTI_SMS).
 const maxSegments = 50
@@ -57,7 +57,7 @@ type Gammu struct {
 	noise  rate.Sometimes
 
 	mu   sync.Mutex
-	late map[string]time.Time // the names of files that nobody waits for, and since when
+	late map[string]time.Time // the names of files that are not settled, and since when nobody waits for them; zero: a Submit does
 }
 
 var _ sms.Gateway = (*Gammu)(nil)
@@ -140,6 +140,8 @@ func (g *Gammu) submit(ctx context.Context, mt sms.MT) (id string, failure *sms.
 		f.remove()
 		return "", sms.Fail(sms.NotSent, "", "its time ran out before it was written")
 	}
+	g.hold(f.name)
+	defer g.release(f.name)
 	if err := f.show(); err != nil {
 		f.remove()
 		return "", unwritten(err)
@@ -213,10 +215,15 @@ func (g *Gammu) refused(f *file, mt sms.MT, begun time.Time) *sms.Error {
 		begun = at
 	}
 	g.tell(f.name)
+	return refusal(mt.Count, time.Since(begun))
+}
+
+// refusal classes what the modem refused so long after smsd had read it.
+func refusal(segments int, took time.Duration) *sms.Error {
 	switch {
-	case mt.Count > 1:
+	case segments > 1:
 		return sms.Fail(sms.Unknown, "", "the modem refused it, and may have sent the segments before the one that it refused")
-	case time.Since(begun) > refusal:
+	case took > soon:
 		return sms.Fail(sms.Unknown, "", "the modem has not said whether it was sent")
 	}
 	return sms.Fail(sms.Temporary, "", "the modem refused it: see the log of gammu-smsd")
@@ -228,11 +235,27 @@ func (g *Gammu) tell(name string) {
 	_ = os.Rename(path, path+told) // else a message that was sent meanwhile may count as undelivered
 }
 
+// hold keeps Run from a file that a Submit waits for.
+func (g *Gammu) hold(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.late[name] = time.Time{}
+}
+
 // leave hands a file that nobody waits for any more to Run.
 func (g *Gammu) leave(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.late[name] = time.Now()
+}
+
+// release forgets a file that was settled.
+func (g *Gammu) release(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.late[name].IsZero() {
+		delete(g.late, name)
+	}
 }
 
 // A folder of smsd.

@@ -250,33 +250,42 @@ func (f fakeSMSD) move(name, to string) {
 	}
 }
 
+func (f fakeSMSD) refuse() {
+	name := f.found()
+	f.read(name)
+	f.move(name, "error")
+}
+
 func TestSubmit(t *testing.T) {
 	long := strings.Repeat("a", 200)
 	for _, c := range []struct {
 		name  string
 		text  string
 		smsd  func(f fakeSMSD) // nil: it does not run
-		edit  func(m *sms.MT, ctx context.Context, cancel func())
+		edit  func(m *sms.MT, cancel func())
 		class sms.Class
 		left  string // in the error folder
 	}{
 		{name: "sent", text: "Grüße 😀", smsd: func(f fakeSMSD) {
 			name := f.found()
-			if want := "\xfe\xff\x00G\x00r\x00\xfc\x00\xdf\x00e\x00 \xd8\x3d\xde\x00"; string(f.read(name)) != want || len(name) >= 100 || !strings.Contains(name, "_00_+4915112345678_") {
-				f.t.Errorf("%s: %q", name, f.read(name))
+			octets := string(f.read(name))
+			if octets != "\xfe\xff\x00G\x00r\x00\xfc\x00\xdf\x00e\x00 \xd8\x3d\xde\x00" || len(name) >= 100 || !strings.Contains(name, "_00_+4915112345678_") {
+				f.t.Errorf("%s: %q", name, octets)
 			}
 			f.move(name, "sent")
 		}},
 		{name: "never read", class: sms.NotSent},
-		{name: "refused", smsd: func(f fakeSMSD) { name := f.found(); f.read(name); f.move(name, "error") }, class: sms.Temporary, left: ".told"},
-		{name: "refused, of two segments", text: long, smsd: func(f fakeSMSD) { name := f.found(); f.read(name); f.move(name, "error") }, class: sms.Unknown, left: ".told"},
+		{name: "refused", smsd: fakeSMSD.refuse, class: sms.Temporary, left: ".told"},
+		{name: "refused, of two segments", text: long, smsd: fakeSMSD.refuse, class: sms.Unknown, left: ".told"},
 		{name: "read and never moved", smsd: func(f fakeSMSD) { f.read(f.found()) }, class: sms.Unknown},
 		{name: "removed by somebody", smsd: func(f fakeSMSD) { os.Remove(filepath.Join(f.dir, "outbox", f.found())) }, class: sms.Unknown},
-		{name: "after its time", edit: func(m *sms.MT, _ context.Context, _ func()) { m.Until = time.Now() }, class: sms.NotSent},
-		{name: "its time runs out", edit: func(m *sms.MT, _ context.Context, _ func()) { m.Until = time.Now().Add(300 * time.Millisecond) }, class: sms.NotSent},
-		{name: "stopped", smsd: func(f fakeSMSD) { f.found() }, edit: func(_ *sms.MT, _ context.Context, cancel func()) { time.AfterFunc(200*time.Millisecond, cancel) }, class: sms.NotSent},
-		{name: "a part of a message", text: long, edit: func(m *sms.MT, _ context.Context, _ func()) { m.Segments = m.Segments[:1] }, class: sms.NotSent},
-		{name: "no text", edit: func(m *sms.MT, _ context.Context, _ func()) { m.Text = "\x00" }, class: sms.Permanent},
+		{name: "after its time", edit: func(m *sms.MT, _ func()) { m.Until = time.Now() }, class: sms.NotSent},
+		{name: "its time runs out", edit: func(m *sms.MT, _ func()) { m.Until = time.Now().Add(300 * time.Millisecond) }, class: sms.NotSent},
+		{name: "stopped", smsd: func(f fakeSMSD) { f.found() }, edit: func(_ *sms.MT, cancel func()) {
+			time.AfterFunc(200*time.Millisecond, cancel)
+		}, class: sms.NotSent},
+		{name: "a part of a message", text: long, edit: func(m *sms.MT, _ func()) { m.Segments = m.Segments[:1] }, class: sms.NotSent},
+		{name: "no text", edit: func(m *sms.MT, _ func()) { m.Text = "\x00" }, class: sms.Permanent},
 		{name: "too long", text: strings.Repeat(long, 50), class: sms.Permanent},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -288,7 +297,7 @@ func TestSubmit(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if c.edit != nil {
-				c.edit(&m, ctx, cancel)
+				c.edit(&m, cancel)
 			}
 			done := make(chan struct{})
 			go func() {
@@ -317,6 +326,49 @@ func TestSubmit(t *testing.T) {
 	}
 }
 
+// TestBlind: without access times nobody knows whether smsd has read a file.
+func TestBlind(t *testing.T) {
+	dir := t.TempDir()
+	gammu.Folders(t, dir)
+	g := open(t, dir, 2*time.Second)
+	g.Blind()
+	if o := g.Submit(t.Context(), mt(t, 1, "x"))[0]; sms.ClassOf(o.Err) != sms.Unknown {
+		t.Errorf("outcome %+v", o)
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	for _, c := range []struct {
+		segments int
+		took     time.Duration
+		want     sms.Class
+	}{{1, time.Second, sms.Temporary}, {1, 30 * time.Second, sms.Unknown}, {2, time.Second, sms.Unknown}} {
+		if got := spool.Refusal(c.segments, c.took).Class; got != c.want {
+			t.Errorf("%d segments after %v: %v, want %v", c.segments, c.took, got, c.want)
+		}
+	}
+}
+
+// TestOutboxRenameIsAtomic: whenever smsd finds a file, all of it is there.
+func TestOutboxRenameIsAtomic(t *testing.T) {
+	dir := t.TempDir()
+	gammu.Folders(t, dir)
+	g, smsd := open(t, dir, time.Minute), fakeSMSD{t, dir}
+	for n := range byte(10) {
+		m := mt(t, n, strings.Repeat("字", 1000))
+		go func() {
+			name := smsd.found()
+			if size := len(smsd.read(name)); size != 2+2*1000 {
+				t.Errorf("found %d octets", size)
+			}
+			smsd.move(name, "sent")
+		}()
+		if o := g.Submit(t.Context(), m)[0]; o.Err != nil {
+			t.Errorf("outcome %+v", o)
+		}
+	}
+}
+
 // TestLate: what smsd does after a Submit has ended without knowing is reported by our reference.
 func TestLate(t *testing.T) {
 	for folder, want := range map[string]sms.DLRState{"sent": sms.Enroute, "error": sms.Undelivered} {
@@ -330,7 +382,7 @@ func TestLate(t *testing.T) {
 			smsd := fakeSMSD{t, dir}
 			read := make(chan string, 1)
 			go func() { name := smsd.found(); smsd.read(name); read <- name }()
-			if o := g.Submit(t.Context(), mt(t, 1, "x"))[0]; sms.ClassOf(o.Err) != sms.Unknown {
+			if o := g.Submit(t.Context(), mt(t, 1, "x"))[0]; sms.ClassOf(o.Err) != sms.Unknown || !strings.Contains(o.Err.Error(), "in time") {
 				t.Fatalf("outcome %+v", o)
 			}
 			smsd.move(<-read, folder)

@@ -25,13 +25,7 @@ const other = "other"
 // Run gives MOs to sink, and reports of messages whose Submit has ended without knowing, in this process or an earlier one. When ctx is done it returns nil.
 func (g *Gammu) Run(ctx context.Context, sink sms.Sink) error {
 	g.sweep()
-	for _, dir := range []string{g.config.Outbox, g.config.Sent, g.config.Error} {
-		for _, name := range names(dir) {
-			if _, _, ok := parseOut(name); ok {
-				g.leave(name)
-			}
-		}
-	}
+	g.takeUp()
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
 	seen, swept, pause := map[string]look{}, time.Now(), time.Time{}
@@ -57,6 +51,21 @@ func (g *Gammu) Run(ctx context.Context, sink sms.Sink) error {
 		if time.Since(swept) > keep/10 {
 			swept = time.Now()
 			g.sweep()
+		}
+	}
+}
+
+// takeUp finds the files of an earlier process.
+func (g *Gammu) takeUp() {
+	for _, dir := range []string{g.config.Outbox, g.config.Sent, g.config.Error} {
+		for _, name := range names(dir) {
+			if _, _, ours := parseOut(name); ours {
+				g.mu.Lock()
+				if _, known := g.late[name]; !known {
+					g.late[name] = time.Now()
+				}
+				g.mu.Unlock()
+			}
 		}
 	}
 }
@@ -113,7 +122,9 @@ func (g *Gammu) lateOnes() map[string]time.Time {
 	defer g.mu.Unlock()
 	all := make(map[string]time.Time, len(g.late))
 	for name, since := range g.late {
-		all[name] = since
+		if !since.IsZero() {
+			all[name] = since
+		}
 	}
 	return all
 }
