@@ -58,8 +58,19 @@ func TestGammu(t *testing.T) {
 	ended(t, a.Final("1"), "submitted", "sms", delivery.NotRegistered)
 	sent("Lunch at one? 好")
 	modem.Receive("+"+string(cleo), "Gladly 🙂")
-	want(t, a.Next("sms"), cleo, "Gladly 🙂")
+	first := a.Next("sms")
+	want(t, first, cleo, "Gladly 🙂")
+	// next is what comes next; what was acknowledged less than a second before a restart may come again, under its id (docs/topics.md).
+	next := func() clienttest.Arrival {
+		t.Helper()
+		for {
+			if got := a.Next("sms"); got.ID != first.ID {
+				return got
+			}
+		}
+	}
 
+	a.Disconnect()
 	p.Stop() // an answer that comes meanwhile waits in the inbox
 	modem.Receive("+"+string(cleo), "Are you", " there?")
 	modem.Await("the answer in the inbox", func() bool {
@@ -68,10 +79,11 @@ func TestGammu(t *testing.T) {
 	})
 	p.Start()
 	a = connect()
-	want(t, a.Next("sms"), cleo, "Are you there?")
+	want(t, next(), cleo, "Are you there?")
 
 	modem.Stop() // what is sent meanwhile waits for the modem, or for its time to end, and is not sent twice
 	send(a, cleo, "2", "Yes")
+	a.Disconnect()
 	p.Kill()
 	modem.Start()
 	p.Start()
@@ -83,7 +95,13 @@ func TestGammu(t *testing.T) {
 	case r.Reason != delivery.OutcomeLost || len(modem.Sent()) > 2:
 		t.Errorf("%+v; the modem has sent %+v", r, modem.Sent())
 	}
-	if left := a.Left(); slices.ContainsFunc(left, func(a clienttest.Arrival) bool { return a.Kind == "sms" }) {
-		t.Errorf("something came twice: %+v", left)
+	answers := 0
+	for _, m := range p.Messages() {
+		if m.Root == "mo" {
+			answers++
+		}
+	}
+	if answers != 2 {
+		t.Errorf("%d answers were stored, want 2", answers)
 	}
 }
