@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"net/http"
@@ -191,6 +192,65 @@ func TestConversationOverGammu(t *testing.T) {
 	var list broker.Unmatched
 	if h.ask("GET", "/v1/admin/unmatched", "", &list); len(list.Unmatched) != 0 {
 		t.Errorf("unmatched: %+v", list)
+	}
+}
+
+// The same through any HTTP API that the configuration describes.
+func TestConversationOverAWebhook(t *testing.T) {
+	asked := make(chan map[string]string, 1)
+	carrier := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]string
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || r.Header.Get("Authorization") != "Bearer t0ken" || r.Header.Get("X-Account") != "acc0unt" {
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		asked <- body
+		fmt.Fprint(w, `{"message":{"id":"m-7"}}`)
+	}))
+	defer carrier.Close()
+	h := start(t, withGateways(t, fmt.Sprintf(`{name: hook, kind: webhook, url: %q, allow_private: true, token: t0ken, headers: {X-Account: acc0unt},`+
+		` body: '{"to":{{.To|json}},"text":{{.Text|json}}}', id: "$.message.id", callback_secret: s3cr3t,`+
+		` dlr: {id: "$.id", state: "$.status", map: {ok: delivered}}, mo: {from: "$.from", text: "$.msg", id: "$.id"}}`, carrier.URL)))
+	calls := func(path, body string) int {
+		req, err := http.NewRequestWithContext(soon(t), "POST", "http://"+h.where.HTTP+"/gateway/hook/"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		return do(t, http.DefaultClient, req, nil)
+	}
+	ann, anns := h.phone("ann")
+	id := send(t, ann, "to/"+peerNumber, "are you there?")
+	if body := <-asked; body["to"] != peerNumber || body["text"] != "ann: are you there?" {
+		t.Errorf("%v", body)
+	}
+	receipt(t, anns, id, "submitted")
+	if status := calls("dlr?key=s3cr3t", `{"id":"m-7","status":"ok"}`); status >= 300 {
+		t.Errorf("report: %d", status)
+	}
+	receipt(t, anns, id, "delivered")
+	for range 2 { // the carrier did not hear our answer
+		if status := calls("mo?key=s3cr3t", `{"id":"in-1","from":"+`+peerNumber+`","msg":"yes, here"}`); status >= 300 {
+			t.Errorf("answer: %d", status)
+		}
+	}
+	if m := next(t, anns, "u/ann/sms/"+peerNumber+"/"); string(m.Payload) != "yes, here" {
+		t.Errorf("got %q", m.Payload)
+	}
+	for body, want := range map[string]int{`{"id":`: 400, `[]`: 400, `{"id":"in-2","from":"who","msg":"x"}`: 0, "": 400} {
+		if status := calls("mo?key=s3cr3t", body); status >= 500 || want != 0 && status != want {
+			t.Errorf("%q: %d, want %d", body, status, want)
+		}
+	}
+	var text string
+	h.ask("GET", "/metrics", "", &text)
+	for _, want := range []string{`godwit_mo_total{gateway="hook",result="conversation"} 1`, `godwit_mo_total{gateway="hook",result="repeated"} 1`} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	if log := h.log.String(); strings.Contains(log, "s3cr3t") || strings.Contains(log, "t0ken") || strings.Contains(log, "acc0unt") || strings.Contains(log, peerNumber) {
+		t.Errorf("the log has a secret or a number: %s", log)
 	}
 }
 
