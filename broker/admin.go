@@ -4,31 +4,28 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
-	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // admin is the operator's API below /v1/admin.
 type admin struct {
 	users    *contacts.Directory
 	messages messages
-	orders   orders
-	gateways []sms.Gateway
+	engine   *delivery.Engine
+	gateways []*meter
+	region   string        // of national numbers; empty: none
+	response time.Duration // how long a gateway may take to answer
 }
 
 // messages is what the API reads of a store.
 type messages interface {
 	Message(ctx context.Context, id delivery.ID) (*delivery.Message, error)
 	List(ctx context.Context, q delivery.Query) (found []*delivery.Message, next delivery.ID, err error)
-}
-
-// orders is what the API asks of the engine.
-type orders interface {
-	Do(ctx context.Context, id delivery.ID, o delivery.Order) (*delivery.Message, error)
 }
 
 func (a *admin) routes(mux *http.ServeMux, log zerolog.Logger) {
@@ -45,31 +42,19 @@ func (a *admin) routes(mux *http.ServeMux, log zerolog.Logger) {
 		"POST /v1/admin/messages/{id}/retry":           a.order(delivery.RetryFailed),
 		"POST /v1/admin/messages/{id}/cancel":          a.order(delivery.Cancel),
 		"GET /v1/admin/gateways":                       a.listGateways,
+		"POST /v1/admin/gateways/{name}/pause":         a.pauseGateway,
+		"POST /v1/admin/gateways/{name}/resume":        a.resumeGateway,
+		"POST /v1/admin/gateways/{name}/test":          a.testGateway,
+		"POST /v1/admin/gateways/{name}/wire":          a.setWire,
+		"GET /v1/admin/optouts":                        a.listOptOuts,
+		"POST /v1/admin/optouts":                       a.addOptOut,
+		"DELETE /v1/admin/optouts/{number}":            a.removeOptOut,
+		"GET /v1/admin/unmatched":                      a.listUnmatched,
+		"POST /v1/admin/unmatched/{id}/assign":         a.assign,
+		"GET /v1/admin/money":                          a.money,
 	} {
 		mux.Handle(pattern, h.handler(log))
 	}
-}
-
-// A Gateway is what GET /v1/admin/gateways tells of one.
-type Gateway struct {
-	Name   string  `json:"name"`
-	DLR    bool    `json:"dlr"`
-	Window int     `json:"window"`
-	Rate   float64 `json:"rate,omitempty"` // segments a second; none: no limit
-}
-
-// Gateways is the answer of GET /v1/admin/gateways.
-type Gateways struct {
-	Gateways []Gateway `json:"gateways"`
-}
-
-func (a *admin) listGateways(w http.ResponseWriter, _ *http.Request) error {
-	list := Gateways{Gateways: []Gateway{}}
-	for _, g := range a.gateways {
-		can := g.Abilities()
-		list.Gateways = append(list.Gateways, Gateway{Name: g.Name(), DLR: can.DLR, Window: max(can.Window, 1), Rate: can.Rate})
-	}
-	return answer(w, http.StatusOK, list)
 }
 
 // Pages of a list.

@@ -84,7 +84,7 @@ func (a *admin) order(o delivery.Order) route {
 		if err != nil {
 			return badRequest("id: %v", err)
 		}
-		m, err := a.orders.Do(r.Context(), id, o)
+		m, err := a.engine.Do(r.Context(), id, o)
 		if err != nil {
 			return messageProblem(id, err)
 		}

@@ -54,12 +54,15 @@ func New(cfg config.Config, opt Options) (*Broker, error) {
 		return nil, fmt.Errorf("broker: the configuration: %w", err)
 	}
 	b := &Broker{cfg: cfg, opt: opt, ready: make(chan struct{})}
-	gateways := opt.Gateways
-	if gateways == nil {
-		gateways = gatewaysOf(cfg.SMS, opt)
-	}
-	for _, g := range gateways {
+	for _, g := range opt.Gateways {
 		b.gateways = append(b.gateways, &meter{Gateway: g})
+	}
+	if opt.Gateways != nil {
+		return b, nil
+	}
+	var err error
+	if b.gateways, err = gatewaysOf(cfg, opt); err != nil {
+		return nil, fmt.Errorf("broker: the configuration: %w", err)
 	}
 	return b, nil
 }
@@ -93,13 +96,17 @@ func (b *Broker) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("broker: %w", err)
 	}
 	defer func() { err = errors.Join(err, people.Close()) }()
-	return b.serve(ctx, d, db, people)
+	optOuts, err := sms.OpenOptOuts(ctx, db.Table())
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	return b.serve(ctx, d, db, people, optOuts)
 }
 
 // serve assembles what runs over the store, and runs it.
-func (b *Broker) serve(ctx context.Context, d *doors, db store, people *contacts.Directory) error {
+func (b *Broker) serve(ctx context.Context, d *doors, db store, people *contacts.Directory, optOuts *sms.OptOuts) error {
 	r := &running{Broker: b, db: db, people: people}
-	r.engine = delivery.New(b.engineConfig(db, people))
+	r.engine = delivery.New(b.engineConfig(db, people, optOuts))
 	r.server = mqtt.New(Settings(int(b.cfg.Limits.Packet), b.cfg.Limits.Connections, NewLog(quieter(b.opt.Log))))
 	r.hook = hooks.New(r.server, r.engine, hooks.Options{
 		SendRate: float64(b.cfg.Limits.SendRate), KeepaliveMax: b.cfg.Limits.KeepaliveMax.Std(), AfterMax: b.cfg.Push.AfterMax.Std(),

@@ -9,8 +9,6 @@ import (
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/sms"
-	"github.com/seed-7a41469f/godwit/sms/console"
-	"github.com/seed-7a41469f/godwit/sms/smstest"
 	"github.com/seed-7a41469f/godwit/store/badger"
 )
 
@@ -34,24 +32,12 @@ func openStore(dir string, diskFree config.Size, log zerolog.Logger) (store, err
 	return badger.Open(dir, badger.Options{Log: log.With().Str("part", "store").Logger(), DiskFree: free})
 }
 
-// gatewaysOf makes the gateways of a configuration that passed Check.
-func gatewaysOf(cfg config.SMS, opt Options) (gateways []sms.Gateway) {
-	for _, g := range cfg.Gateways {
-		switch g.Kind {
-		case config.KindConsole:
-			gateways = append(gateways, console.New(console.Config{Name: g.Name, Out: opt.SMS, JSON: opt.JSON}))
-		case config.KindTest:
-			gateways = append(gateways, smstest.NewGateway(g.Name, g.URL))
-		}
-	}
-	return gateways
-}
-
 // engineConfig translates: in the file a duration of 0 is zero, in delivery.Config it is the default.
-func (b *Broker) engineConfig(db store, people *contacts.Directory) delivery.Config {
+func (b *Broker) engineConfig(db store, people *contacts.Directory, optOuts *sms.OptOuts) delivery.Config {
 	s, p, l := b.cfg.SMS, b.cfg.Push, b.cfg.Limits
 	cfg := delivery.Config{
-		Store: db, Directory: people, Log: b.opt.Log.With().Str("part", "delivery").Logger(),
+		Store: db, Directory: people, OptOuts: optOuts, Log: b.opt.Log.With().Str("part", "delivery").Logger(),
+		Originator: s.Originator, Policy: policyOf(s), StopWords: s.StopWords, ReplyWindow: s.ReplyWindow.Std(), ReplyQuiet: atLeast(s.ReplyQuiet),
 		Template: s.Template, MaxSegments: s.MaxSegments, Validity: s.Validity.Std(),
 		Retry:    delivery.Retry{Tries: s.Retry.Tries, First: s.Retry.First.Std(), Factor: s.Retry.Factor, Max: s.Retry.Max.Std()},
 		Unknown:  delivery.Unknown{Hold: atLeast(s.Unknown.Hold), Resend: s.Unknown.Then == "resend"},
@@ -59,11 +45,11 @@ func (b *Broker) engineConfig(db store, people *contacts.Directory) delivery.Con
 		AckTimeout: p.AckTimeout.Std(), AfterMax: p.AfterMax.Std(), OfflineGrace: atLeast(p.OfflineGrace), StormHold: atLeast(p.StormHold), Window: p.Window,
 		RestartGrace: orNone(p.RestartGrace), Inbox: l.Inbox, InboxAge: l.InboxAge.Std(), History: orNone(l.History), Notices: l.Notices,
 	}
-	if s.Originator != config.OriginatorPool {
-		cfg.Originator = s.Originator
-	}
 	for _, n := range s.Numbers {
 		cfg.Numbers = append(cfg.Numbers, contacts.Number(n))
+	}
+	for _, r := range s.Routes {
+		cfg.Routes = append(cfg.Routes, sms.Route{Prefix: r.Prefix, Use: r.Use})
 	}
 	for i, g := range b.gateways {
 		if i == 0 {
@@ -73,6 +59,21 @@ func (b *Broker) engineConfig(db store, people *contacts.Directory) delivery.Con
 		cfg.Gateways = append(cfg.Gateways, g)
 	}
 	return cfg
+}
+
+// policyOf translates what SMS may cost, and where and how many may go.
+func policyOf(s config.SMS) sms.Policy {
+	p := sms.Policy{
+		DayBudget: sms.Money(s.Budget.Day), MonthBudget: sms.Money(s.Budget.Month), Allow: s.Allow, Deny: s.Deny,
+		SenderDay: s.Caps.SenderDay, RecipientDay: s.Caps.RecipientDay, PrefixHour: s.Caps.PrefixHour, LoopHour: s.Caps.LoopHour,
+	}
+	for prefix, price := range s.Price {
+		if p.Prices.Micros == nil {
+			p.Prices = sms.Prices{Currency: price.Currency, Micros: map[string]int64{}} // Check has seen that all have the same
+		}
+		p.Prices.Micros[prefix] = price.Micros
+	}
+	return p
 }
 
 // atLeast makes 0 the shortest duration there is, where a Config takes 0 for the default.

@@ -108,7 +108,7 @@ func TestGatewaysOfTheConfiguration(t *testing.T) {
 	h.ask("GET", "/metrics", "", &text)
 	for _, want := range []string{
 		`godwit_sms_submitted_total{gateway="down",result="not_sent"} `, `godwit_sms_submitted_total{gateway="up",result="taken"} 1`,
-		`godwit_sms_segments_total{gateway="up"} 1`, `godwit_dlr_total{gateway="up",state="delivered"} 1`, `godwit_mo_total{gateway="all",result="conversation"} 1`,
+		`godwit_sms_segments_total{gateway="up"} 1`, `godwit_dlr_total{gateway="up",state="delivered"} 1`, `godwit_mo_total{gateway="up",result="conversation"} 1`, `godwit_mo_total{gateway="down",result="conversation"} 0`,
 		`godwit_messages_settled_total{state="delivered",via="sms"} 1`,
 	} {
 		if !strings.Contains(text, want) {

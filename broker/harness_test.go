@@ -53,9 +53,16 @@ func testConfig(t *testing.T) config.Config {
 
 func start(t *testing.T, cfg config.Config) *host {
 	t.Helper()
+	return startWith(t, cfg, broker.Options{SMS: io.Discard})
+}
+
+// startWith starts a broker with options; its log is the host's.
+func startWith(t *testing.T, cfg config.Config, opt broker.Options) *host {
+	t.Helper()
 	h := &host{t: t, log: &journal{}}
+	opt.Log = zerolog.New(h.log)
 	var err error
-	if h.broker, err = broker.New(cfg, broker.Options{Log: zerolog.New(h.log), SMS: io.Discard}); err != nil {
+	if h.broker, err = broker.New(cfg, opt); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -11,7 +11,6 @@ import (
 
 	"github.com/seed-7a41469f/godwit/config"
 	"github.com/seed-7a41469f/godwit/delivery"
-	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // doors are the open listeners. They are opened before the store, so that what is taken already is told at once.
@@ -75,13 +74,20 @@ func (d *doors) addresses() Addresses {
 
 // serveDoors answers on the HTTP port and the operator's door.
 func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *doors) error {
-	m := &metrics{engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, panics: r.listener.Stats().Panics.Load}
+	m := &metrics{
+		engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, currency: policyOf(r.cfg.SMS).Prices.Currency,
+		panics: r.listener.Stats().Panics.Load,
+	}
+	calls := newCallbacks(ctx.Done(), r.gateways, r.engine, &m.callbacks, r.opt.Log)
+	for _, g := range r.gateways {
+		calls.tell(g, callbackURL(r.cfg, g.Name()))
+	}
 	metrics, err := m.handler()
 	if err != nil {
 		return err
 	}
 	if d.http != nil {
-		h := r.public(metrics)
+		h := r.public(metrics, calls)
 		parts.Go(func() error { return serveHTTP(ctx, d.http, h, r.opt.Log) })
 	}
 	if d.admin != nil {
@@ -92,10 +98,11 @@ func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *door
 }
 
 // public is what the HTTP port answers.
-func (r *running) public(metrics http.Handler) http.Handler {
+func (r *running) public(metrics http.Handler, calls *callbacks) http.Handler {
 	mux := http.NewServeMux()
 	probes(mux, r.health, r.opt.Log)
 	mux.Handle("GET /metrics", metricsGuard(r.cfg.Admin.Token, metrics))
+	calls.routes(mux)
 	mux.Handle("/", route(noRoute).handler(r.opt.Log))
 	return hostGuard(r.cfg.PublicURL(), mux)
 }
@@ -106,11 +113,9 @@ func (r *running) operator(metrics http.Handler, socket bool) http.Handler {
 	probes(mux, r.health, r.opt.Log)
 	mux.Handle("GET /metrics", metrics)
 	mux.Handle("/", route(noRoute).handler(r.opt.Log))
-	gateways := make([]sms.Gateway, len(r.gateways))
-	for i, g := range r.gateways {
-		gateways[i] = g
-	}
-	(&admin{users: r.people, messages: r.db, orders: r.engine, gateways: gateways}).routes(mux, r.opt.Log)
+	(&admin{
+		users: r.people, messages: r.db, engine: r.engine, gateways: r.gateways, region: r.cfg.SMS.Region, response: r.cfg.SMS.ResponseTimeout.Std(),
+	}).routes(mux, r.opt.Log)
 	if socket {
 		return mux
 	}

@@ -20,7 +20,7 @@ func hostGuard(publicURL string, next http.Handler) http.Handler {
 	}
 	known := func(hostport string) bool {
 		host := hostname(hostport)
-		return host == "localhost" || host == public && public != "" || net.ParseIP(host) != nil
+		return host == "localhost" || public != "" && strings.EqualFold(host, public) || net.ParseIP(host) != nil
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !known(r.Host) {

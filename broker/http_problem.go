@@ -34,6 +34,7 @@ const (
 	CodeNotFound     = "not_found"
 	CodeExists       = "exists"
 	CodeTooLate      = "too_late"
+	CodeRefused      = "refused"
 	CodeInternal     = "internal"
 	CodeUnavailable  = "unavailable"
 )

@@ -2,14 +2,17 @@ package broker
 
 import (
 	"context"
+	"net/http"
 	"sync/atomic"
 
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
-// A meter counts what passes a gateway.
+// A meter is a gateway as the broker has it, and counts what passes.
 type meter struct {
 	sms.Gateway
+	kind     string                         // of the configuration; empty: none
+	wire     *sms.Wire                      // nil: it has none
 	results  [sms.Unknown + 1]atomic.Uint64 // by the worst class of a submit; 0: the gateway took all of it
 	segments atomic.Uint64
 	dlrs     [sms.DeliveredSMS + 1]atomic.Uint64
@@ -36,6 +39,20 @@ func (m *meter) Submit(ctx context.Context, mt sms.MT) []sms.Outcome {
 	}
 	m.results[worst].Add(1)
 	return outcomes
+}
+
+// Linked reports whether the gateway can submit, as far as it keeps a connection.
+func (m *meter) Linked() bool {
+	link, keeps := m.Gateway.(interface{ Linked() bool })
+	return !keeps || link.Linked()
+}
+
+// callbacks returns what the carrier calls, nil where it calls nothing; the reports that come in are counted.
+func (m *meter) callbacks(sink sms.Sink) (dlr, mo http.Handler) {
+	if g, ok := m.Gateway.(called); ok {
+		return g.Callbacks(meteredSink{sink, m})
+	}
+	return nil, nil
 }
 
 // Run counts the reports that come in.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"net/http"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -15,10 +16,12 @@ import (
 // metrics reads the counters of the broker's parts when it is asked for them; nothing is counted twice and nothing on the way of a message
 // knows Prometheus.
 type metrics struct {
-	engine   *delivery.Stats
-	hooks    *hooks.Stats
-	gateways []*meter
-	panics   func() uint64
+	engine    *delivery.Stats
+	hooks     *hooks.Stats
+	gateways  []*meter
+	panics    func() uint64
+	currency  string        // of the prices; empty: there are none
+	callbacks atomic.Uint64 // refused
 }
 
 var _ prometheus.Collector = (*metrics)(nil)
@@ -38,6 +41,7 @@ var (
 	descGroup      = desc("commit_messages", "Changes in one commit.")
 	descSubmitted  = desc("sms_submitted_total", "Submits by what came of them.", "gateway", "result")
 	descSegments   = desc("sms_segments_total", "Segments that the gateway took.", "gateway")
+	descSpend      = desc("sms_spend_total", "What SMS cost that a carrier has, or may have.", "currency")
 	descQueue      = desc("sms_queue", "Messages that wait for a place at a gateway.")
 	descDLR        = desc("dlr_total", "Delivery reports.", "gateway", "state")
 	descMO         = desc("mo_total", "SMS that came in.", "gateway", "result")
@@ -59,6 +63,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for i, reason := range hooks.Refusals {
 		out.counter(descRefused, m.hooks.Refused[i].Load(), reason)
 	}
+	out.counter(descRefused, m.callbacks.Load(), RefusedCallback)
 	out.counter(descPanics, m.panics())
 }
 
@@ -95,18 +100,18 @@ func (m *metrics) sms(out sender) {
 		for _, state := range []sms.DLRState{sms.Enroute, sms.Undelivered, sms.DeliveredSMS} {
 			out.counter(descDLR, g.dlrs[state].Load(), g.Name(), dlrNames[state])
 		}
+		for result, name := range moNames {
+			out.counter(descMO, m.engine.MOs[g.Name()][result].Load(), g.Name(), name)
+		}
 	}
-	for i, result := range [delivery.MOResults]string{delivery.MOConversation: "conversation", delivery.MOUnmatched: "unmatched", delivery.MORepeated: "repeated"} {
-		out.counter(descMO, m.engine.MOs[i].Load(), m.inbound(), result)
+	if m.currency != "" {
+		out.sum(descSpend, float64(m.engine.Spent.Load())/1e6, m.currency)
 	}
 }
 
-// inbound is the gateway label of MOs: the engine counts them for all gateways together.
-func (m *metrics) inbound() string {
-	if len(m.gateways) == 1 {
-		return m.gateways[0].Name()
-	}
-	return "all"
+// moNames are the labels of what became of MOs.
+var moNames = [delivery.MOResults]string{
+	delivery.MOConversation: "conversation", delivery.MOContact: "contact", delivery.MOUnmatched: "unmatched", delivery.MOStop: "stop", delivery.MORepeated: "repeated",
 }
 
 // handler answers /metrics.

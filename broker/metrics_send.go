@@ -12,7 +12,12 @@ import (
 type sender struct{ ch chan<- prometheus.Metric }
 
 func (s sender) counter(d *prometheus.Desc, n uint64, labels ...string) {
-	s.ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	s.sum(d, float64(n), labels...)
+}
+
+// sum is a counter of what is no whole number.
+func (s sender) sum(d *prometheus.Desc, v float64, labels ...string) {
+	s.ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 }
 
 func (s sender) gauge(d *prometheus.Desc, n int64) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/seed-7a41469f/godwit/contacts"
@@ -13,6 +12,9 @@ import (
 
 // ErrNoGateway says that no gateway has the name.
 var ErrNoGateway = errors.New("there is no such gateway")
+
+// ErrDenied says that the policy has no SMS go to a number.
+var ErrDenied = errors.New("SMS to this prefix are not allowed")
 
 // Gateways returns how the gateways are doing, in their order.
 func (e *Engine) Gateways() []sms.Status {
@@ -45,7 +47,7 @@ func (e *Engine) OptOuts() *sms.OptOuts { return e.cfg.OptOuts }
 const tester contacts.Address = "operator"
 
 // Test sends an SMS through one gateway at once, past the queue, to see that the link works. It is no message: it has no receipt and no conversation. It is booked on the
-// budgets before it is submitted (*sms.OverLimit), and price is what it cost.
+// budgets before it is submitted (*sms.OverLimit, ErrDenied), and price is what it cost.
 func (e *Engine) Test(ctx context.Context, gateway string, to contacts.Number, text string) (outcomes []sms.Outcome, price sms.Money, err error) {
 	g := e.gateway(gateway)
 	if g == nil {
@@ -57,7 +59,7 @@ func (e *Engine) Test(ctx context.Context, gateway string, to contacts.Number, t
 		return nil, price, err
 	}
 	if !e.cfg.Policy.Allows(to) {
-		return nil, price, fmt.Errorf("SMS to %s are not allowed: %s", to.Mask(), PrefixDenied)
+		return nil, price, ErrDenied
 	}
 	counts := e.cfg.Policy.Reserve(tester, to, len(segments), true, false, now)
 	if err := e.commit(ctx, Change{Counts: counts}, Effects{}); err != nil {

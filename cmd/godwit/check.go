@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed-7a41469f/godwit/broker"
 	"github.com/seed-7a41469f/godwit/config"
 )
 
@@ -17,6 +18,9 @@ func (a *app) checkCmd() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := load(file)
 			if err != nil {
+				return err
+			}
+			if _, err := newBroker(cfg, broker.Options{}); err != nil {
 				return err
 			}
 			if a.json {
@@ -37,6 +41,15 @@ func (a *app) checkCmd() *cobra.Command {
 func configFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", "", "the configuration file; without one: loopback, ./godwit-data, open mode")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // only for completions; it fails for a flag that does not exist
+}
+
+// newBroker assembles a broker that does not run yet: what is wrong with its gateways is a mistake of configuration too.
+func newBroker(cfg config.Config, opt broker.Options) (*broker.Broker, error) {
+	b, err := broker.New(cfg, opt)
+	if err != nil {
+		return nil, &failure{exitUsage, "config", err}
+	}
+	return b, nil
 }
 
 // load reads a configuration; what is wrong with it is a mistake of usage.

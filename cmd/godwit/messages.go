@@ -118,6 +118,30 @@ func (a *app) explainCmd() *cobra.Command {
 	return cmd
 }
 
+func (a *app) retryCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "retry ID", Short: "Send a failed message again, under its key", Args: cobra.ExactArgs(1),
+		Example: "  godwit retry 01KASVW5G00ZT4Q8C3M9E7XB5R",
+	}
+	client := operatorFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := delivery.ParseID(args[0])
+		if err != nil {
+			return usage("%q is %w", args[0], err)
+		}
+		o, err := client()
+		if err != nil {
+			return err
+		}
+		var m picture.Message
+		if _, err := o.ask(cmd.Context(), "POST", "/v1/admin/messages/"+id.String()+"/retry", nil, &m); err != nil {
+			return err
+		}
+		return a.page([]picture.Message{m})
+	}
+	return cmd
+}
+
 func (a *app) healthCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "health", Short: "Exit 0 when the broker is ready", Args: cobra.NoArgs}
 	client := operatorFlags(cmd)

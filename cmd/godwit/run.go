@@ -88,7 +88,8 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON: one object a line")
 	root.SetFlagErrorFunc(flagError)
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(a.demoCmd(), a.serveCmd(), a.checkCmd(), a.sendCmd(), a.listenCmd(), a.userCmd(), a.messagesCmd(), a.explainCmd(), a.healthCmd(), a.versionCmd())
+	root.AddCommand(a.demoCmd(), a.serveCmd(), a.checkCmd(), a.sendCmd(), a.listenCmd(), a.userCmd(), a.messagesCmd(), a.explainCmd(), a.retryCmd(),
+		a.gatewayCmd(), a.optOutCmd(), a.unmatchedCmd(), a.healthCmd(), a.versionCmd())
 	a.markStart(root)
 	return root
 }

@@ -23,7 +23,7 @@ func (a *app) serveCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := broker.New(cfg, broker.Options{Log: newLog(cfg.Log, a.stderr), SMS: a.stdout, JSON: a.json})
+			b, err := newBroker(cfg, broker.Options{Log: newLog(cfg.Log, a.stderr), SMS: a.stdout, JSON: a.json})
 			if err != nil {
 				return err
 			}

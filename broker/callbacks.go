@@ -1,0 +1,136 @@
+package broker
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/seed-7a41469f/godwit/sms"
+)
+
+// A called gateway is one whose carrier calls us over HTTP. The handlers authenticate each call themselves, and answer that it was taken only
+// once the sink has it; one that is nil is never called.
+type called interface {
+	Callbacks(sink sms.Sink) (dlr, mo http.Handler)
+}
+
+// RefusedCallback is the reason of godwit_refused_total for calls of carriers that are not authentic or cannot be read.
+const RefusedCallback = "callback"
+
+// Bounds of callbacks.
+const (
+	callbackTimeout = 20 * time.Second // for a sink that is slow: then the carrier is told to call again, before writeTimeout
+	callbacksAtOnce = 256              // more of them are told to call again
+)
+
+// callbacks answers what carriers call, of all gateways.
+type callbacks struct {
+	stopping <-chan struct{} // closed: nothing is taken any more
+	dlr, mo  map[string]http.Handler
+	refused  *atomic.Uint64
+	busy     chan struct{}
+	log      zerolog.Logger
+}
+
+// newCallbacks returns the callbacks of gateways, which give what comes to sink.
+func newCallbacks(stopping <-chan struct{}, gateways []*meter, sink sms.Sink, refused *atomic.Uint64, log zerolog.Logger) *callbacks {
+	c := &callbacks{
+		stopping: stopping, dlr: map[string]http.Handler{}, mo: map[string]http.Handler{}, refused: refused, busy: make(chan struct{}, callbacksAtOnce), log: log,
+	}
+	for _, m := range gateways {
+		dlr, mo := m.callbacks(sink)
+		if dlr != nil {
+			c.dlr[m.Name()] = dlr
+		}
+		if mo != nil {
+			c.mo[m.Name()] = mo
+		}
+	}
+	return c
+}
+
+// tell logs a gateway, and the URLs that its carrier is to call. A secret is part of neither.
+func (c *callbacks) tell(m *meter, url string) {
+	told := c.log.Info().Str("gateway", m.Name()).Str("kind", m.kind)
+	if c.dlr[m.Name()] != nil {
+		told = told.Str("dlr", url+"/dlr")
+	}
+	if c.mo[m.Name()] != nil {
+		told = told.Str("mo", url+"/mo")
+	}
+	told.Msg("SMS gateway")
+}
+
+func (c *callbacks) routes(mux *http.ServeMux) {
+	for pattern, of := range map[string]map[string]http.Handler{
+		"GET /gateway/{name}/dlr":  c.dlr,
+		"POST /gateway/{name}/dlr": c.dlr,
+		"GET /gateway/{name}/mo":   c.mo,
+		"POST /gateway/{name}/mo":  c.mo,
+	} {
+		mux.Handle(pattern, c.route(of).handler(c.log))
+	}
+	mux.Handle("/gateway/{name}/dlr", route(wrongMethod).handler(c.log))
+	mux.Handle("/gateway/{name}/mo", route(wrongMethod).handler(c.log))
+}
+
+func wrongMethod(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Allow", "GET, POST")
+	return problem(http.StatusMethodNotAllowed, CodeBadRequest, "a callback is GET or POST")
+}
+
+// route hands a call to the gateway that the path names.
+func (c *callbacks) route(of map[string]http.Handler) route {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method == http.MethodHead { // GET's pattern matches it
+			return wrongMethod(w, r)
+		}
+		h, ok := of[r.PathValue("name")]
+		if !ok {
+			return problem(http.StatusNotFound, CodeNotFound, "there is no gateway of this name that is called here")
+		}
+		select {
+		case c.busy <- struct{}{}:
+			defer func() { <-c.busy }()
+		default:
+			return again(w, "too many callbacks at once")
+		}
+		select {
+		case <-c.stopping:
+			return again(w, "the broker is stopping")
+		default:
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), callbackTimeout)
+		defer cancel()
+		answered := &status{ResponseWriter: w}
+		h.ServeHTTP(answered, r.WithContext(ctx))
+		if answered.code >= 400 && answered.code < 500 {
+			c.refused.Add(1)
+		}
+		return nil
+	}
+}
+
+// again tells the carrier to call once more.
+func again(w http.ResponseWriter, why string) error {
+	w.Header().Set("Retry-After", "5")
+	return problem(http.StatusServiceUnavailable, CodeUnavailable, "%s; call again", why)
+}
+
+// A status remembers how a handler answered.
+type status struct {
+	http.ResponseWriter
+	code int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *status) WriteHeader(code int) {
+	w.code = code
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets http.ResponseController and http.MaxBytesReader find the connection.
+func (w *status) Unwrap() http.ResponseWriter { return w.ResponseWriter }
