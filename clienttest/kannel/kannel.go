@@ -8,6 +8,7 @@ package kannel
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -104,15 +105,20 @@ func find(t testing.TB, name string) string {
 	return ""
 }
 
-// FreePort returns a port of the loopback that nobody listens on. Somebody else may take it before its user does; that is rare.
+// FreePort returns a port of the loopback that nobody listens on, below those that the system gives to clients (net.ipv4.ip_local_port_range), so that
+// hardly anybody takes it before its user does.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000))))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		return l.Addr().(*net.TCPAddr).Port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port between 20000 and 32000")
+	return 0
 }
 
 // configuration is Kannel's. max-messages = 0: the answer to a callback never becomes an SMS.

@@ -32,6 +32,7 @@ func (k *Kannel) run(name string, each func(line string), args ...string) *progr
 	p.cmd.Dir = filepath.Dir(k.dir)
 	out, in := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = in, in
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // smsbox starts itself anew, as a child, when its bearerbox is gone
 	if err := p.cmd.Start(); err != nil {
 		k.t.Fatal(err)
 	}
@@ -97,10 +98,11 @@ func (p *program) tail() string {
 	return strings.Join(p.log[max(0, len(p.log)-15):], "\n")
 }
 
-// stop asks the program to end, and ends it when it does not.
+// stop asks the program and its children to end, and ends them when they do not.
 func (p *program) stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it has ended: that is what is wanted
-	kill := time.AfterFunc(patience/3, func() { _ = p.cmd.Process.Kill() })
+	group := -p.cmd.Process.Pid
+	_ = syscall.Kill(group, syscall.SIGTERM) // it has ended: that is what is wanted
+	kill := time.AfterFunc(patience/3, func() { _ = syscall.Kill(group, syscall.SIGKILL) })
 	defer kill.Stop()
 	<-p.ended
 }

@@ -62,6 +62,7 @@ func TestKannelMT(t *testing.T) {
 	cases := []struct{ name, text string }{
 		{"GSM", "Tea? Grüße, ÄÖÜ ñ Δ £5 @"},
 		{"extension", `^{}[]~\| and 5 €`},
+		{"form feed", "a\fb"},
 		{"160 septets", strings.Repeat("ä", 160)},
 		{"80 euros", strings.Repeat("€", 80)},
 		{"161 septets", strings.Repeat("a", 161)},

@@ -141,7 +141,7 @@ func (f *fakeTwilio) check(form url.Values) (status, code int) {
 	case form.Get("Body") == "":
 		return 400, 21602
 	case err != nil || validity < 1 || validity > 36000:
-		return 400, 21610 + 1000
+		return 400, 20001
 	case urlErr != nil || callback.Scheme != "http" || callback.Fragment != "rc=5&rp=5xx,ct,rt":
 		return 400, 21609
 	}
