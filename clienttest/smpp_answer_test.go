@@ -17,7 +17,7 @@ func TestSMPPKill(t *testing.T) {
 	t.Parallel()
 	smsc := newSMSC(t, smstest.SMPPOptions{})
 	p := clienttest.StartProcess(t, smppTo(smsc, nil))
-	s := &smppStage{t: t, Broker: p.Broker, smsc: smsc}
+	s := &smppStage{t: t, Broker: p.Broker, smsc: smsc, killed: true}
 	s.Hide("secret")
 	t.Cleanup(s.tell)
 	for range 2 {
