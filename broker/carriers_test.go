@@ -2,10 +2,18 @@ package broker_test
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 
 	"github.com/seed-7a41469f/godwit/broker"
 	"github.com/seed-7a41469f/godwit/clienttest/gammu"
@@ -25,6 +33,7 @@ func soon(t *testing.T) context.Context {
 
 // A message goes out through SMPP, its receipt comes back, and so does the answer; the wire log tells of it and of nobody.
 func TestConversationOverSMPP(t *testing.T) {
+	before := goleak.IgnoreCurrent()
 	smsc := smstest.NewSMPP(smstest.SMPPOptions{})
 	defer smsc.Close()
 	h := start(t, withGateways(t, fmt.Sprintf(`{name: carrier, kind: smpp, addr: %q, system_id: godwit, password: s3cr3t}`, smsc.Addr)))
@@ -51,9 +60,18 @@ func TestConversationOverSMPP(t *testing.T) {
 	if !strings.Contains(log, `"part":"wire","gateway":"carrier"`) {
 		t.Errorf("nothing of the wire is in the log: %s", log)
 	}
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
 	if v := smsc.Violations(); len(v) > 0 {
 		t.Errorf("violations: %v", v)
 	}
+	if s := smsc.Sessions(); len(s) != 1 || !s[0].Unbound {
+		t.Errorf("sessions: %+v", s)
+	}
+	smsc.Close()
+	<-ann.Done()
+	goleak.VerifyNone(t, before)
 }
 
 // The SMSC is down at the start; the list says so, and what waits goes out once it is there.
@@ -72,6 +90,49 @@ func TestSMPPDownAtTheStart(t *testing.T) {
 	if g := h.gateway(); !g.Linked {
 		t.Errorf("%+v", g)
 	}
+}
+
+// The SMSC is believed by its certificate only, and the connection is encrypted.
+func TestSMPPOverTLS(t *testing.T) {
+	authority := httptest.NewTLSServer(nil) // for its certificate, which is one for 127.0.0.1
+	defer authority.Close()
+	smsc := smstest.NewSMPP(smstest.SMPPOptions{TLS: &tls.Config{Certificates: authority.TLS.Certificates}})
+	defer smsc.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const line = `{name: %s, kind: smpp, addr: %q, system_id: godwit, password: s3cr3t, tls: true%s}`
+	h := start(t, withGateways(t, fmt.Sprintf(line, "believed", smsc.Addr, fmt.Sprintf(", tls_ca_file: %q", ca)), fmt.Sprintf(line, "doubted", smsc.Addr, "")))
+	ann, anns := h.phone("ann")
+	receipt(t, anns, send(t, ann, "to/"+peerNumber, "are you there?"), "delivered")
+	var list broker.Gateways
+	h.ask("GET", "/v1/admin/gateways", "", &list)
+	if g := list.Gateways; len(g) != 2 || !g[0].Linked || g[1].Linked {
+		t.Errorf("%+v", list)
+	}
+}
+
+// A wrong password: the operator is told, messages wait, and they go out once it is mended.
+func TestWrongPasswordAtTheSMSC(t *testing.T) {
+	smsc := smstest.NewSMPP(smstest.SMPPOptions{})
+	defer smsc.Close()
+	smsc.NextBind(-1, smstest.BindFault{Status: 0x0e})
+	h := start(t, withGateways(t, fmt.Sprintf(`{name: carrier, kind: smpp, addr: %q, system_id: godwit, password: wr0ng}`, smsc.Addr)))
+	ann, anns := h.phone("ann")
+	id := send(t, ann, "to/"+peerNumber, "are you there?")
+	until(t, func() bool { g := h.gateway(); return !g.Linked && strings.HasPrefix(g.Cause, "configuration: ") })
+	if text := h.log.String(); !strings.Contains(text, `"level":"error"`) || strings.Contains(text, "wr0ng") {
+		t.Errorf("the log: %s", text)
+	}
+	var done broker.Test
+	if status := h.ask("POST", "/v1/admin/gateways/carrier/test", `{"number":"`+peerNumber+`"}`, &done); status != 200 || done.Taken || !strings.HasPrefix(done.Segments[0].Error, "configuration: ") {
+		t.Errorf("test: %d %+v", status, done)
+	}
+	if status := h.ask("POST", "/v1/admin/messages/"+id+"/cancel", "", nil); status != 200 {
+		t.Errorf("cancel: %d", status)
+	}
+	receipt(t, anns, id, "failed")
 }
 
 // The same conversation through a real Kannel, which calls the HTTP port.
@@ -131,6 +192,65 @@ func TestConversationOverGammu(t *testing.T) {
 	var list broker.Unmatched
 	if h.ask("GET", "/v1/admin/unmatched", "", &list); len(list.Unmatched) != 0 {
 		t.Errorf("unmatched: %+v", list)
+	}
+}
+
+// The same through any HTTP API that the configuration describes.
+func TestConversationOverAWebhook(t *testing.T) {
+	asked := make(chan map[string]string, 1)
+	carrier := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]string
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || r.Header.Get("Authorization") != "Bearer t0ken" || r.Header.Get("X-Account") != "acc0unt" {
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		asked <- body
+		fmt.Fprint(w, `{"message":{"id":"m-7"}}`)
+	}))
+	defer carrier.Close()
+	h := start(t, withGateways(t, fmt.Sprintf(`{name: hook, kind: webhook, url: %q, allow_private: true, token: t0ken, headers: {X-Account: acc0unt},`+
+		` body: '{"to":{{.To|json}},"text":{{.Text|json}}}', id: "$.message.id", callback_secret: s3cr3t,`+
+		` dlr: {id: "$.id", state: "$.status", map: {ok: delivered}}, mo: {from: "$.from", text: "$.msg", id: "$.id"}}`, carrier.URL)))
+	calls := func(path, body string) int {
+		req, err := http.NewRequestWithContext(soon(t), "POST", "http://"+h.where.HTTP+"/gateway/hook/"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		return do(t, http.DefaultClient, req, nil)
+	}
+	ann, anns := h.phone("ann")
+	id := send(t, ann, "to/"+peerNumber, "are you there?")
+	if body := <-asked; body["to"] != peerNumber || body["text"] != "ann: are you there?" {
+		t.Errorf("%v", body)
+	}
+	receipt(t, anns, id, "submitted")
+	if status := calls("dlr?key=s3cr3t", `{"id":"m-7","status":"ok"}`); status >= 300 {
+		t.Errorf("report: %d", status)
+	}
+	receipt(t, anns, id, "delivered")
+	for range 2 { // the carrier did not hear our answer
+		if status := calls("mo?key=s3cr3t", `{"id":"in-1","from":"+`+peerNumber+`","msg":"yes, here"}`); status >= 300 {
+			t.Errorf("answer: %d", status)
+		}
+	}
+	if m := next(t, anns, "u/ann/sms/"+peerNumber+"/"); string(m.Payload) != "yes, here" {
+		t.Errorf("got %q", m.Payload)
+	}
+	for body, want := range map[string]int{`{"id":`: 400, `[]`: 400, `{"id":"in-2","from":"who","msg":"x"}`: 0, "": 400} {
+		if status := calls("mo?key=s3cr3t", body); status >= 500 || want != 0 && status != want {
+			t.Errorf("%q: %d, want %d", body, status, want)
+		}
+	}
+	var text string
+	h.ask("GET", "/metrics", "", &text)
+	for _, want := range []string{`godwit_mo_total{gateway="hook",result="conversation"} 1`, `godwit_mo_total{gateway="hook",result="repeated"} 1`} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	if log := h.log.String(); strings.Contains(log, "s3cr3t") || strings.Contains(log, "t0ken") || strings.Contains(log, "acc0unt") || strings.Contains(log, peerNumber) {
+		t.Errorf("the log has a secret or a number: %s", log)
 	}
 }
 

@@ -141,8 +141,7 @@ func TestGatewaysWithoutHTTP(t *testing.T) {
 	for _, line := range gatewayLines[4 : len(gatewayLines)-1] {
 		cfg := withGateways(t, line)
 		cfg.Listen.HTTP = ""
-		_, err := broker.New(cfg, broker.Options{Log: zerolog.Nop()})
-		if needs := strings.Contains(line, "jasmin"); (err != nil) != needs { // its requests have to say where reports go
+		if _, err := broker.New(cfg, broker.Options{Log: zerolog.Nop()}); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 	}

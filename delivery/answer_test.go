@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,9 +147,10 @@ func TestOriginatorUserHasItsAnswersOutsideTheBroker(t *testing.T) {
 
 func TestSegmentsGoOutFromOneNumber(t *testing.T) {
 	bubble(t, nil, func(w *world) {
-		refuse := true
+		var refuse atomic.Bool
+		refuse.Store(true)
 		w.gateway.failSegment = func(s sms.Segment) error {
-			if refuse && s.Number == 2 {
+			if refuse.Load() && s.Number == 2 {
 				return sms.Fail(sms.Temporary, "0x45", "submit failed")
 			}
 			return nil
@@ -156,7 +158,7 @@ func TestSegmentsGoOutFromOneNumber(t *testing.T) {
 		id := w.send(&delivery.Message{From: ann, To: eve, Payload: []byte(strings.Repeat("x", 200))})
 		w.is(id, delivery.Submitting, 0, delivery.NotRegistered)
 		first := w.from()
-		refuse = false
+		refuse.Store(false)
 		w.pass(time.Minute)
 		w.is(id, delivery.Submitted, delivery.ViaSMS, delivery.NotRegistered)
 		sent := w.submits(2)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"text/template"
 	"time"
 
@@ -74,6 +75,7 @@ func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT
 		case err == nil && c.next == nil:
 			return sms.MT{}, false, nil
 		case err == nil:
+			e.claims.put(ref, c.next)
 			return e.mt(c), true, nil
 		case errors.As(err, &over):
 			e.learnLimit(ctx, over.Key, c.counts)
@@ -83,6 +85,29 @@ func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT
 			return sms.MT{}, false, err
 		}
 	}
+}
+
+// claims are the messages as they were claimed, until their outcome is reported.
+type claims struct {
+	mu   sync.Mutex
+	open map[sms.Ref]*Message
+}
+
+func (c *claims) put(ref sms.Ref, m *Message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open == nil {
+		c.open = map[sms.Ref]*Message{}
+	}
+	c.open[ref] = m
+}
+
+func (c *claims) take(ref sms.Ref) *Message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.open[ref]
+	delete(c.open, ref)
+	return m
 }
 
 // A claim is what an attempt at a message is drawn up to be.
@@ -206,8 +231,11 @@ func (e *Engine) mt(c *claim) sms.MT {
 func (e *Engine) Report(ctx context.Context, mt sms.MT, gateway string, outcomes []sms.Outcome) error {
 	g := e.gateway(gateway)
 	dlr := g != nil && g.Abilities().DLR
-	for {
-		m, err := e.cfg.Store.Message(ctx, ID(mt.Ref))
+	for m := e.claims.take(mt.Ref); ; m = nil { // mostly nothing else has happened to it
+		var err error
+		if m == nil {
+			m, err = e.cfg.Store.Message(ctx, ID(mt.Ref))
+		}
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}
@@ -229,6 +257,7 @@ func (e *Engine) Report(ctx context.Context, mt sms.MT, gateway string, outcomes
 			continue
 		}
 		if err == nil {
+			e.submitted.note(change.Meetings)
 			e.spent(next, fx.Spent)
 			err = errors.Join(e.met(ctx, change.Meetings), e.early(ctx, next))
 		}
@@ -303,6 +332,9 @@ func (e *Engine) DLR(ctx context.Context, r sms.DLR) error {
 	r.Detail = r.Detail[:min(len(r.Detail), maxDetail)]
 	if r.Ref != nil {
 		return e.report(ctx, ID(*r.Ref), r.Segment, r.ID, r.State, r.Detail)
+	}
+	if point, ok := e.submitted.find(r.Gateway, r.ID); ok { // whose answer is durable: nobody needs to meet
+		return e.report(ctx, point.id, point.segment, r.ID, r.State, r.Detail)
 	}
 	if r.ID != "" {
 		change := Change{Meetings: []sms.Meeting{{Gateway: r.Gateway, ID: r.ID, Side: sms.Reporter, Mine: append([]byte{byte(r.State)}, r.Detail...)}}}

@@ -119,23 +119,25 @@ func (c Config) check() error {
 
 // An Engine carries the decisions out: it stores what comes in, pushes it, and lets it go out as an SMS when the decision says so.
 type Engine struct {
-	cfg      Config
-	err      error
-	rules    Rules
-	log      zerolog.Logger
-	stats    *Stats
-	inboxes  *inboxes
-	origins  *origins
-	lane     *lane
-	dlv      *deliverer
-	readers  *pool
-	gateways []sms.Gateway
-	dispatch *sms.Dispatcher
-	numbers  map[contacts.Number]struct{} // our own
-	text     func(m *Message, from string) string
-	limits   *limits
-	unknowns *unknowns
-	answered answered
+	cfg       Config
+	err       error
+	rules     Rules
+	log       zerolog.Logger
+	stats     *Stats
+	inboxes   *inboxes
+	origins   *origins
+	lane      *lane
+	dlv       *deliverer
+	readers   *pool
+	gateways  []sms.Gateway
+	dispatch  *sms.Dispatcher
+	numbers   map[contacts.Number]struct{} // our own
+	text      func(m *Message, from string) string
+	limits    *limits
+	unknowns  *unknowns
+	submitted *submitted
+	claims    claims
+	answered  answered
 
 	ctx       context.Context // of reads; ends with Run
 	cancel    context.CancelFunc
@@ -146,7 +148,7 @@ type Engine struct {
 // New returns an Engine that does nothing until Run. What is wrong with cfg is told by Run, and by Check at once.
 func New(cfg Config) *Engine {
 	cfg = cfg.withDefaults()
-	e := &Engine{cfg: cfg, err: cfg.check(), log: cfg.Log, inboxes: newInboxes(), origins: newOrigins(), limits: newLimits(), unknowns: newUnknowns(), recovered: make(chan struct{})}
+	e := &Engine{cfg: cfg, err: cfg.check(), log: cfg.Log, inboxes: newInboxes(), origins: newOrigins(), limits: newLimits(), unknowns: newUnknowns(), submitted: newSubmitted(), recovered: make(chan struct{})}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if cfg.SMS != nil {
 		e.gateways = append([]sms.Gateway{cfg.SMS}, cfg.Gateways...)

@@ -227,19 +227,19 @@ func (m *Message) Report(segment int, id string, state sms.DLRState, detail stri
 
 // about corrects which segment a report is about: the one that the carrier has under its id, and none that the carrier has under another. Of several segments
 // whose ids nobody knows it may have been given to the wrong one, when neither the carrier's id nor our reference told (Engine.identified).
-func (leg *Leg) about(segment int, id string) int {
-	if segment == 0 || id == "" || leg.Segments[segment-1].ID == id {
+func (l *Leg) about(segment int, id string) int {
+	if segment == 0 || id == "" || l.Segments[segment-1].ID == id {
 		return segment
 	}
-	for i, s := range leg.Segments {
+	for i, s := range l.Segments {
 		if s.ID == id {
 			return i + 1
 		}
 	}
-	if leg.Segments[segment-1].ID == "" {
+	if l.Segments[segment-1].ID == "" {
 		return segment
 	}
-	for i, s := range leg.Segments {
+	for i, s := range l.Segments {
 		if s.ID == "" && s.State < SegmentTaken {
 			return i + 1
 		}

@@ -26,8 +26,8 @@ type Dispatch struct {
 // A Dispatcher keeps in memory which gateway takes what next.
 //
 // A message goes to the first gateway of its route that it has not tried and that is not paused. It is claimed at the Desk only when
-// that gateway has a window place and a rate token for it; until then it is only wanted. What became of the claim is reported before
-// anything else is submitted to the same number, so messages to one number go out one after the other, in the order they were wanted.
+// that gateway has a window place and a rate token for it; until then it is only wanted. The answer frees the place. What became of the claim is
+// reported before anything else is submitted to the same number, so messages to one number go out one after the other, in the order they were wanted.
 //
 // A gateway pauses when it asks for it (throttled), when nothing gets through to it or no answer comes back, and, longer, when an operator must act.
 type Dispatcher struct {
@@ -166,7 +166,7 @@ func (d *Dispatcher) names() (names []string) {
 	return names
 }
 
-// drive keeps one gateway busy. There are as many goroutines as MTs under way, and so no more than the window.
+// drive keeps one gateway busy. There are as many goroutines as MTs under way: those in the window, and as many times that as may wait to be recorded.
 func (d *Dispatcher) drive(taking, submitting context.Context, l *lane) error {
 	var under errgroup.Group
 	for taking.Err() == nil {
@@ -230,15 +230,15 @@ func (d *Dispatcher) attempt(submitting context.Context, l *lane, w *wanted, tak
 	}
 	d.claimed(l, len(mt.Segments))
 	if !ok {
-		d.done(l, w)
+		d.refused(l, w)
 		return nil
 	}
 	outcomes := complete(mt, l.gateway.Submit(submitting, mt))
-	if alarm, cause := d.judge(l, mt, taken, outcomes); alarm {
+	if alarm, cause := d.answered(l, mt, taken, outcomes); alarm {
 		d.config.OnAlarm(l.name, cause)
 	}
 	err = d.report(submitting, l, mt, outcomes)
-	d.done(l, w)
+	d.recorded(l, w)
 	return err
 }
 
@@ -263,16 +263,17 @@ func (d *Dispatcher) claimed(l *lane, segments int) {
 	l.charge(time.Now(), segments-1)
 }
 
-func (d *Dispatcher) judge(l *lane, mt MT, taken int, outcomes []Outcome) (alarm bool, cause error) {
+// answered frees the place in the window, and has the gateway judged by its answer.
+func (d *Dispatcher) answered(l *lane, mt MT, taken int, outcomes []Outcome) (alarm bool, cause error) {
 	now := time.Now()
+	d.mu.Lock()
+	defer d.release()
+	d.left(l) // it has places again, or a pause, to tell the backlog
+	l.unrecorded++
 	if class, _ := worst(outcomes); class == NotSent && !mt.Until.IsZero() && !now.Before(mt.Until) {
 		return false, nil // its own time ran out; that says nothing about the gateway
 	}
-	d.mu.Lock()
-	defer d.release()
-	alarm, cause = l.judge(now, taken, outcomes)
-	d.backlog.news |= 1 << l.index // it may have places again, or a pause, to tell the backlog
-	return alarm, cause
+	return l.judge(now, taken, outcomes)
 }
 
 // report repeats itself while it fails: what was submitted must be recorded. It gives up only when the grace after Run's end is over.
@@ -291,11 +292,20 @@ func (d *Dispatcher) report(submitting context.Context, l *lane, mt MT, outcomes
 	}
 }
 
-// done ends an attempt.
-func (d *Dispatcher) done(l *lane, w *wanted) {
+// refused ends an attempt that the Desk did not want.
+func (d *Dispatcher) refused(l *lane, w *wanted) {
 	d.mu.Lock()
 	defer d.release()
 	d.left(l)
+	d.backlog.free(w.to)
+}
+
+// recorded ends an attempt whose outcome is durable.
+func (d *Dispatcher) recorded(l *lane, w *wanted) {
+	d.mu.Lock()
+	defer d.release()
+	l.unrecorded--
+	d.backlog.news |= 1 << l.index
 	d.backlog.free(w.to)
 }
 

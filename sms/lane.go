@@ -17,7 +17,9 @@ type lane struct {
 	window int
 	rate   float64
 	limit  *rate.Limiter
-	under  int // MTs under way
+
+	under      int // MTs in the window: claimed, or about to be, and not answered
+	unrecorded int // answered, and not yet reported
 
 	share   float64 // of window and rate that is used: halved by a throttling, whole again a minute later
 	crept   time.Time
@@ -64,6 +66,10 @@ func (l *lane) places() int {
 	return max(1, int(l.share*float64(l.window)))
 }
 
+// recordRoom is how many windows of answers may wait to be recorded: while a carrier answers as fast as the store writes, the window is for the carrier
+// alone. After a crash they are as unknown as what is in the window.
+const recordRoom = 2
+
 // signal makes the lane look again for something to take.
 func (l *lane) signal() {
 	select {
@@ -72,8 +78,8 @@ func (l *lane) signal() {
 	}
 }
 
-// full reports whether the window has no place left.
-func (l *lane) full() bool { return l.under >= l.places() }
+// full reports whether the window has no place left, or too much waits to be recorded.
+func (l *lane) full() bool { return l.under >= l.places() || l.unrecorded >= recordRoom*l.window }
 
 // token takes a token of the rate, or tells when there will be one.
 func (l *lane) token(now time.Time) (r *rate.Reservation, wait time.Duration) {

@@ -13,7 +13,7 @@ type Status struct {
 	Cause   Class     // why the latest pause of its own came; 0: it has worked since
 	Err     error     // the answer that caused it
 	Linked  bool      // false while a gateway that keeps a connection has none
-	Under   int       // MTs under way: a paused gateway is drained when there are none
+	Under   int       // MTs under way, also those answered and not yet recorded, which need no place: a paused gateway is drained when there are none
 	Window  int       // MTs that may be under way, less than the gateway's window after it throttled
 	Rate    float64   // segments a second, likewise; 0: no limit
 	Waiting int       // messages it is the first choice for, were no gateway paused
@@ -32,7 +32,7 @@ func (d *Dispatcher) Status() []Status {
 	waiting := d.backlog.firsts()
 	all := make([]Status, len(d.lanes))
 	for i, l := range d.lanes {
-		all[i] = Status{Name: l.name, Paused: l.held, Cause: l.cause, Err: l.err, Linked: linked[i], Under: l.under, Window: l.places(),
+		all[i] = Status{Name: l.name, Paused: l.held, Cause: l.cause, Err: l.err, Linked: linked[i], Under: l.under + l.unrecorded, Window: l.places(),
 			Rate: l.share * l.rate, Waiting: waiting[i]}
 		if l.paused(now) {
 			all[i].Until = l.until

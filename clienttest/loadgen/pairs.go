@@ -49,12 +49,17 @@ func (p *pairs) addReceiver(conn *raw.Conn, i, payload int, since int64) {
 
 // addSender lets the i-th sender publish through conn once it is allowed to.
 func (p *pairs) addSender(conn *raw.Conn, i, payload, window int) *sender {
+	s := p.newSender(conn, i, payload, window)
+	p.start(s.run, conn)
+	return s
+}
+
+func (p *pairs) newSender(conn *raw.Conn, i, payload, window int) *sender {
 	s := &sender{
 		conn: conn, topic: p.target.template(i), stamp: Stamp{Run: p.run, Sender: uint32(i)}, clock: p.clock,
 		window: uint64(min(window, int(conn.Connack.ReceiveMaximum))), payload: newPayload(payload), done: make(chan struct{}),
 	}
 	p.senders = append(p.senders, s)
-	p.start(s.run, conn)
 	return s
 }
 

@@ -18,6 +18,9 @@ type sender struct {
 	clock  clock
 	due    func(seq uint64) int64 // when a message was to be sent; nil: now
 
+	to      func(seq uint64) raw.Template // nil: topic for all
+	receipt func(raw.Publish) error       // takes what comes to the sender itself; nil: it is counted
+
 	mu       sync.Mutex
 	payload  []byte
 	buf      []byte
@@ -82,7 +85,11 @@ func (s *sender) pump() error {
 			st.At = s.due(s.sent)
 		}
 		st.Put(s.payload)
-		s.buf = s.topic.Append(s.buf, s.nextID(), false, s.payload)
+		topic := s.topic
+		if s.to != nil {
+			topic = s.to(s.sent)
+		}
+		s.buf = topic.Append(s.buf, s.nextID(), false, s.payload)
 		s.sent++
 	}
 	s.finish()
@@ -145,6 +152,9 @@ func (s *sender) take(f raw.Frame, acks []byte) ([]byte, error) {
 	case raw.PUBLISH:
 		p, err := f.Publish(s.conn.Version)
 		s.receipts++
+		if err == nil && s.receipt != nil {
+			err = s.receipt(p)
+		}
 		if p.QoS == 1 {
 			acks = raw.AppendPuback(acks, p.ID)
 		}
