@@ -19,6 +19,13 @@ import (
 var kills = flag.Int("godwit.kills", 6, "how often the kill tests kill a broker")
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if atOnce := flag.Lookup("test.parallel"); atOnce.Value.String() == atOnce.DefValue { // conversations wait more than they work
+		if err := atOnce.Value.Set("6"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if err := clienttest.RemoveBinary(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

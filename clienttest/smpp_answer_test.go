@@ -9,6 +9,7 @@ import (
 	"github.com/seed-7a41469f/godwit/clienttest"
 	"github.com/seed-7a41469f/godwit/config"
 	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/sms/smstest"
 )
 
@@ -21,13 +22,15 @@ func TestSMPPKill(t *testing.T) {
 	s.Hide("secret")
 	t.Cleanup(s.tell)
 	smsc.On(func(smstest.Submitted) smstest.SMPPFault { return smstest.SMPPFault{Late: 300 * time.Millisecond} })
-	s.ann = p.Connect(clienttest.Login{User: ann, Persistent: true})
+	watcher := clienttest.Login{User: ann, Device: "watcher", Persistent: true}
+	p.Connect(watcher).Disconnect() // all receipts are kept for it from now on
+	s.ann = p.Connect(clienttest.Login{User: ann})
 	s.publish(44)
 	s.waitTaken(13)
 	p.Kill()
 	p.Start()
 	smsc.Clear()
-	s.ann = p.Connect(clienttest.Login{User: ann, Persistent: true})
+	s.ann = p.Connect(watcher)
 	if unknown := s.ends(); unknown > 10 { // none when all reports came before the hold began
 		t.Errorf("%d messages were unknown, want at most a window", unknown)
 	}
@@ -138,5 +141,72 @@ func TestSMPPStorageFailing(t *testing.T) {
 	}
 	for _, v := range smsc.Violations() {
 		t.Errorf("violation: %s", v)
+	}
+}
+
+// TestSMPPQueue: what a carrier refused is retried by hand under its key, and what expires while the SMSC is away never reaches it.
+func TestSMPPQueue(t *testing.T) {
+	t.Parallel()
+	needMosquitto(t)
+	smsc := newSMSC(t, smstest.SMPPOptions{})
+	p := clienttest.StartProcess(t, smppTo(smsc, nil))
+	s := &smppStage{t: t, Broker: p.Broker, smsc: smsc, ann: p.Connect(clienttest.Login{User: ann})}
+	t.Cleanup(s.tell)
+	smsc.Next(1, smstest.SMPPFault{Status: 0x0b}) // invalid destination address
+	send(s.ann, cleo, "refused", "Lunch at one?")
+	r := s.ann.Final("refused")
+	ended(t, r, "failed", "", delivery.GatewayRefused)
+	p.Godwit("retry", r.ID)
+	if again := s.ann.Receipt("refused", "delivered"); again.ID != r.ID || again.Via != "sms" {
+		t.Errorf("%+v; it was %+v", again, r)
+	}
+	if tries := smsc.Tries(); len(tries) != 2 || !tries[1].Taken {
+		t.Errorf("%s", triesText(tries))
+	}
+
+	smsc.Stop()
+	m := &mosquitto{t: t, version: "5", Process: p} // it can say when a message expires
+	m.publish(ann, "to/"+string(cleo)+"/late", "Too late", "-D", "publish", "message-expiry-interval", "1")
+	if r := s.ann.Final("late"); r.State != "expired" {
+		t.Errorf("%+v", r)
+	}
+	s.start()
+	send(s.ann, cleo, "last", "Still there?")
+	ended(t, s.ann.Final("last"), "delivered", "sms", delivery.NotRegistered)
+	if got := smsc.Submits(); len(got) != 2 {
+		t.Errorf("%s", triesText(got))
+	}
+}
+
+// TestSMPPOriginators: from whom an SMS comes, and what the addresses say of it (SMPP 3.4 §5.2.5, §5.2.6).
+func TestSMPPOriginators(t *testing.T) {
+	t.Parallel()
+	for originator, source := range map[string]smstest.Address{
+		config.OriginatorPool: {TON: 1, NPI: 1, Addr: string(clienttest.OurNumber)},
+		config.OriginatorUser: {TON: 1, NPI: 1, Addr: string(ann)},
+		"Water Works":         {TON: 5, NPI: 0, Addr: "Water Works"},
+	} {
+		t.Run(originator, func(t *testing.T) {
+			t.Parallel()
+			s := newSMPPStage(t, smstest.SMPPOptions{}, func(c *config.Config) {
+				c.SMS.Originator = originator
+				c.SMS.Gateways[0].Concat = "payload"
+			}, nil)
+			text := strings.Repeat("Lunch at one? ", 20)
+			send(s.ann, cleo, "k", text)
+			if r := s.ann.Final("k"); r.State != "delivered" || r.Segments != 2 {
+				t.Errorf("%+v", r)
+			}
+			got := s.smsc.Submits()
+			if len(got) != 1 || got[0].Source != source || got[0].Dest != smstest.Phone(string(cleo)) || got[0].Concat != smstest.Payload || !strings.HasSuffix(got[0].Text, text) {
+				t.Errorf("%+v", got)
+			}
+			if left := s.ann.Left(); slices.ContainsFunc(left, func(a clienttest.Arrival) bool { return a.Kind == "sms" }) {
+				t.Errorf("%+v", left)
+			}
+			for _, v := range s.smsc.Violations() {
+				t.Errorf("violation: %s", v)
+			}
+		})
 	}
 }
