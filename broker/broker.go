@@ -165,6 +165,7 @@ func (r *running) serveUntil(ctx context.Context, d *doors) error {
 	if err := r.serveDoors(ctx, parts, d); err != nil {
 		return err
 	}
+	parts.Go(func() error { return tidy(ctx) })
 	parts.Go(func() error {
 		select {
 		case <-ctx.Done():

@@ -3,7 +3,9 @@ package delivery
 import (
 	"errors"
 	"math/bits"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-7a41469f/godwit/contacts"
@@ -20,10 +22,11 @@ type deliverer struct {
 	open  map[ID]*ref
 	due   dueHeap
 
-	mu     sync.Mutex
-	events []event
-	ended  bool // nobody looks at events any more
-	wake   chan struct{}
+	mu      sync.Mutex
+	events  []event
+	ended   bool // nobody looks at events any more
+	wake    chan struct{}
+	pending atomic.Int64 // events, and results in them, that are not handled yet
 
 	flush      []Link
 	dirty      []*line
@@ -46,6 +49,9 @@ type event struct {
 	results []result
 	fn      func(now time.Time)
 }
+
+// weight is how much there is to do.
+func (ev *event) weight() int64 { return 1 + int64(len(ev.results)) }
 
 type eventKind uint8
 
@@ -85,6 +91,7 @@ func newDeliverer(e *Engine) *deliverer {
 
 // post hands over an event; it never blocks.
 func (d *deliverer) post(ev event) {
+	d.pending.Add(ev.weight())
 	d.mu.Lock()
 	d.events = append(d.events, ev)
 	first := len(d.events) == 1
@@ -96,12 +103,15 @@ func (d *deliverer) post(ev event) {
 
 // behind reports whether more waits than a lane should add to.
 func (d *deliverer) behind() bool {
+	if d.pending.Load() <= maxBehind {
+		return false
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.events) > maxBehind && !d.ended
+	return !d.ended
 }
 
-// maxBehind is how many events may wait before senders are held back.
+// maxBehind is how many events and results may wait before senders are held back: each may keep a whole message in memory.
 const maxBehind = 8192
 
 // call runs fn in the deliverer's goroutine, soon.
@@ -119,8 +129,9 @@ func (d *deliverer) run(stop <-chan struct{}) {
 		now := time.Now()
 		for i := range batch {
 			d.handle(&batch[i], now)
+			d.pending.Add(-batch[i].weight())
+			batch[i] = event{}
 		}
-		clear(batch)
 		d.fire(now)
 		d.tick(now)
 		d.finish()
@@ -424,6 +435,7 @@ func (d *deliverer) withdraw(l *line, id ID) {
 func (d *deliverer) line(user contacts.Address) *line {
 	l := d.lines[user]
 	if l == nil {
+		user = contacts.Address(strings.Clone(string(user))) // it may be a part of a whole packet, which must not be kept for it
 		l = &line{user: user}
 		d.lines[user] = l
 	}

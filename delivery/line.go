@@ -7,30 +7,30 @@ import (
 )
 
 // A line is what the deliverer knows of one user while devices are connected or messages are open: sessions, open messages, and the tail of the inbox.
-// Like everything below it belongs to the deliverer's goroutine alone.
+// Like everything below it belongs to the deliverer's goroutine alone. There may be a great many: it is kept small.
 type line struct {
 	user     contacts.Address
 	sessions []*session
 	oldest   *ref // open messages, in the order of acceptance
 	latest   *ref
 
-	tail      []*Entry // the newest entries, while a device is connected
-	tailBase  int      // index of tail[0], counted from the line's beginning
-	tailBytes int
-	newest    Position // of what was committed to this inbox since the line began
+	tail     []*Entry // the newest entries, while a device is connected
+	tailBase int      // index of tail[0], counted from the line's beginning
+	newest   Position // of what was committed to this inbox since the line began
 
-	queued   int      // open messages whose SMS is due and must wait: later ones of the same sender wait for them
-	seen     Position // acknowledged by some device
-	seenKept Position // in the store
-	lost     moment
-	left     bool
-	settling moment // until then the connection that replaced one may still be announced
-	had      bool   // a device was ready since the start
-	dirty    bool   // a place moved
-	notices  int    // acknowledged since the latest Forget
-	forgot   moment
-	fire     moment
-	gone     bool
+	tailBytes int32
+	queued    int32 // open messages whose SMS is due and must wait: later ones of the same sender wait for them
+	notices   int32 // acknowledged since the latest Forget
+	left      bool
+	had       bool // a device was ready since the start
+	dirty     bool // a place moved
+	gone      bool
+	seen      Position // acknowledged by some device
+	seenKept  Position // in the store
+	lost      moment
+	settling  moment // until then the connection that replaced one may still be announced
+	forgot    moment
+	fire      moment
 }
 
 // Bounds of a tail. A device that is further behind reads the store.
@@ -185,12 +185,12 @@ func (e *Entry) leave() {
 	}
 }
 
-func (e *Entry) bytes() int {
+func (e *Entry) bytes() int32 {
 	n := len(e.Body) + 64
 	if e.Message != nil {
 		n += len(e.Message.Payload)
 	}
-	return n
+	return int32(n)
 }
 
 // trim drops what every session has passed, and what is too much.
