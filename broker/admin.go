@@ -28,7 +28,8 @@ type messages interface {
 	List(ctx context.Context, q delivery.Query) (found []*delivery.Message, next delivery.ID, err error)
 }
 
-func (a *admin) routes(mux *http.ServeMux, log zerolog.Logger) {
+// routes mounts the API; what may wait long ends when ctx does.
+func (a *admin) routes(ctx context.Context, mux *http.ServeMux, log zerolog.Logger) {
 	for pattern, h := range map[string]route{
 		"GET /v1/admin/users":                          a.listUsers,
 		"POST /v1/admin/users":                         a.addUser,
@@ -42,9 +43,9 @@ func (a *admin) routes(mux *http.ServeMux, log zerolog.Logger) {
 		"POST /v1/admin/messages/{id}/retry":           a.order(delivery.RetryFailed),
 		"POST /v1/admin/messages/{id}/cancel":          a.order(delivery.Cancel),
 		"GET /v1/admin/gateways":                       a.listGateways,
-		"POST /v1/admin/gateways/{name}/pause":         a.pauseGateway,
+		"POST /v1/admin/gateways/{name}/pause":         endingWith(ctx, a.pauseGateway),
 		"POST /v1/admin/gateways/{name}/resume":        a.resumeGateway,
-		"POST /v1/admin/gateways/{name}/test":          a.testGateway,
+		"POST /v1/admin/gateways/{name}/test":          endingWith(ctx, a.testGateway),
 		"POST /v1/admin/gateways/{name}/wire":          a.setWire,
 		"GET /v1/admin/optouts":                        a.listOptOuts,
 		"POST /v1/admin/optouts":                       a.addOptOut,
@@ -54,6 +55,16 @@ func (a *admin) routes(mux *http.ServeMux, log zerolog.Logger) {
 		"GET /v1/admin/money":                          a.money,
 	} {
 		mux.Handle(pattern, h.handler(log))
+	}
+}
+
+// endingWith ends a request with the broker: else one that waits would keep it from stopping.
+func endingWith(ctx context.Context, h route) route {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		waiting, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		return h(w, r.WithContext(waiting))
 	}
 }
 

@@ -106,6 +106,24 @@ func TestPauseDrains(t *testing.T) {
 	receipt(t, anns, id, "submitted")
 }
 
+// The broker stops while an operator waits for a gateway to drain: it does not wait for that, and ends well.
+func TestStopWhileDraining(t *testing.T) {
+	h, smsc := startCarrier(t, nil)
+	ann, _ := h.phone("ann")
+	smsc.Next(1, smstest.Fault{Submit: smstest.Slow, For: 7 * time.Second, DLR: smstest.NoDLR})
+	send(t, ann, "sms/4917604069003", "hello")
+	until(t, func() bool { return h.gateway().Under == 1 })
+	drained := make(chan broker.Gateway, 1)
+	go func() { drained <- h.order("pause?drain=true", "") }()
+	until(t, func() bool { return h.gateway().Paused })
+	if err := h.stop(); err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+	if g := <-drained; !g.Paused || g.Under != 1 {
+		t.Errorf("%+v", g)
+	}
+}
+
 func TestACauseIsTold(t *testing.T) {
 	h, smsc := startCarrier(t, nil)
 	ann, anns := h.phone("ann")

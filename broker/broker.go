@@ -62,7 +62,7 @@ func New(cfg config.Config, opt Options) (*Broker, error) {
 	}
 	var err error
 	if b.gateways, err = gatewaysOf(cfg, opt); err != nil {
-		return nil, fmt.Errorf("broker: the configuration: %w", err)
+		return nil, err
 	}
 	return b, nil
 }

@@ -14,6 +14,7 @@ var (
 	MetricsGuard = metricsGuard
 	ListenUnix   = listenUnix
 	NumberOf     = numberOf
+	WireOf       = wireOf
 )
 
 // CallbacksAtOnce is how many callbacks are taken at once.

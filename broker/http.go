@@ -17,6 +17,7 @@ const (
 	writeTimeout  = 30 * time.Second
 	idleTimeout   = time.Minute
 	stopTimeout   = 5 * time.Second
+	maxHeader     = 64 << 10 // Kannel puts a whole long MO into the query
 )
 
 // Health is the answer of /readyz.
@@ -46,7 +47,7 @@ func probes(mux *http.ServeMux, health func() Health, log zerolog.Logger) {
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log zerolog.Logger) error {
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: 16 << 10, ErrorLog: httpLog(log),
+		MaxHeaderBytes: maxHeader, ErrorLog: httpLog(log),
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {

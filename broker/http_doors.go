@@ -91,7 +91,7 @@ func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *door
 		parts.Go(func() error { return serveHTTP(ctx, d.http, h, r.opt.Log) })
 	}
 	if d.admin != nil {
-		h := r.operator(metrics, d.socket != "")
+		h := r.operator(ctx, metrics, d.socket != "")
 		parts.Go(func() error { return serveHTTP(ctx, d.admin, h, r.opt.Log) })
 	}
 	return nil
@@ -108,14 +108,14 @@ func (r *running) public(metrics http.Handler, calls *callbacks) http.Handler {
 }
 
 // operator is what the operator's door answers: a socket is guarded by the file system, an address by the token.
-func (r *running) operator(metrics http.Handler, socket bool) http.Handler {
+func (r *running) operator(ctx context.Context, metrics http.Handler, socket bool) http.Handler {
 	mux := http.NewServeMux()
 	probes(mux, r.health, r.opt.Log)
 	mux.Handle("GET /metrics", metrics)
 	mux.Handle("/", route(noRoute).handler(r.opt.Log))
 	(&admin{
 		users: r.people, messages: r.db, engine: r.engine, gateways: r.gateways, region: r.cfg.SMS.Region, response: r.cfg.SMS.ResponseTimeout.Std(),
-	}).routes(mux, r.opt.Log)
+	}).routes(ctx, mux, r.opt.Log)
 	if socket {
 		return mux
 	}

@@ -106,7 +106,9 @@ func TestMetricsFromElsewhereNeedTheToken(t *testing.T) {
 
 // The names are those of the documentation, and every label value that is known in advance exists before anything has happened.
 func TestMetrics(t *testing.T) {
-	h := start(t, testConfig(t))
+	cfg := testConfig(t)
+	cfg.SMS.Price = map[string]config.Money{"*": {Micros: 50_000, Currency: "EUR"}}
+	h := start(t, cfg)
 	var text string
 	if status := h.get("/metrics", "", "", &text); status != 200 {
 		t.Fatalf("%d %s", status, text)
@@ -118,7 +120,8 @@ func TestMetrics(t *testing.T) {
 		"godwit_push_ack_seconds_count 0", "godwit_commit_seconds_count ", "godwit_commit_messages_count ", `godwit_sms_submitted_total{gateway="console",result="taken"} 0`,
 		`godwit_sms_submitted_total{gateway="console",result="unknown"} 0`, `godwit_sms_segments_total{gateway="console"} 0`, "godwit_sms_queue 0",
 		`godwit_dlr_total{gateway="console",state="delivered"} 0`, `godwit_mo_total{gateway="console",result="conversation"} 0`, `godwit_mo_total{gateway="console",result="unmatched"} 0`,
-		`godwit_mo_total{gateway="console",result="repeated"} 0`, "godwit_fallback_held 0", "godwit_duplicates_total 0", `godwit_refused_total{reason="topic"} 0`, "godwit_panics_recovered_total 0",
+		`godwit_mo_total{gateway="console",result="contact"} 0`, `godwit_mo_total{gateway="console",result="stop"} 0`,
+		`godwit_mo_total{gateway="console",result="repeated"} 0`, `godwit_sms_spend_total{currency="EUR"} 0`, `godwit_refused_total{reason="callback"} 0`, "godwit_fallback_held 0", "godwit_duplicates_total 0", `godwit_refused_total{reason="topic"} 0`, "godwit_panics_recovered_total 0",
 		"go_goroutines ", "process_open_fds ",
 	} {
 		if !strings.Contains(text, "\n"+want) {

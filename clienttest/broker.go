@@ -38,9 +38,11 @@ type Broker struct {
 	operator *operator
 	log      journal
 
-	mu     sync.Mutex
-	where  broker.Addresses
-	tokens map[contacts.Address]broker.Credential
+	mu       sync.Mutex
+	where    broker.Addresses
+	tokens   map[contacts.Address]broker.Credential
+	expected []string // parts of errors that the log must have
+	hidden   []string // that it must not have
 }
 
 // newBroker makes the configuration: that of a broker without a file, apart from what a test must have otherwise. Who looks after the process calls close.
@@ -79,8 +81,19 @@ func (b *Broker) checkLog() {
 		b.t.Logf("the broker's log:\n%s", text)
 	}
 	for line := range strings.Lines(text) {
-		if strings.Contains(line, `"level":"error"`) || strings.Contains(line, `"level":"panic"`) {
+		wanted := slices.ContainsFunc(b.expected, func(part string) bool { return strings.Contains(line, part) })
+		if (strings.Contains(line, `"level":"error"`) && !wanted) || strings.Contains(line, `"level":"panic"`) {
 			b.t.Errorf("the broker's log has an error: %s", line)
+		}
+	}
+	for _, part := range b.expected {
+		if !strings.Contains(text, part) {
+			b.t.Errorf("the broker's log has no error with %q", part)
+		}
+	}
+	for _, part := range b.hidden {
+		if strings.Contains(text, part) {
+			b.t.Errorf("the broker's log has %q in it", part)
 		}
 	}
 	numbers := slices.Collect(maps.Keys(b.tokens))
@@ -92,6 +105,20 @@ func (b *Broker) checkLog() {
 			b.t.Errorf("the broker's log has the number %s in it", n)
 		}
 	}
+}
+
+// Expect says that the broker will log an error with a text in it, which is otherwise a failure; it is one now when there is none.
+func (b *Broker) Expect(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.expected = append(b.expected, text)
+}
+
+// Hide says that a text, a number or a secret, must not be in the broker's log.
+func (b *Broker) Hide(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hidden = append(b.hidden, text)
 }
 
 // Addresses returns where the broker listens since its last start.
@@ -109,6 +136,9 @@ func (b *Broker) listens(where broker.Addresses) {
 
 // URL returns the base of the HTTP port, http://host:port.
 func (b *Broker) URL() string { return "http://" + b.Addresses().HTTP }
+
+// Reconfigure changes the configuration that the next Start starts with.
+func (b *Broker) Reconfigure(change func(*config.Config)) { change(&b.cfg) }
 
 // Config returns the configuration that the broker runs with.
 func (b *Broker) Config() config.Config { return b.cfg }

@@ -2,6 +2,8 @@ package clienttest
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -10,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/goccy/go-yaml"
 
 	"github.com/seed-7a41469f/godwit/broker"
 	"github.com/seed-7a41469f/godwit/config"
@@ -29,13 +33,6 @@ func StartProcess(t testing.TB, configure func(*config.Config)) *Process {
 	t.Helper()
 	p := &Process{Broker: newBroker(t, configure), binary: Binary(t)}
 	p.file = filepath.Join(string(p.cfg.Data), "godwit.yaml")
-	text, err := p.cfg.YAML()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(p.file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(p.Stop)
 	p.Start()
 	return p
@@ -44,6 +41,9 @@ func StartProcess(t testing.TB, configure func(*config.Config)) *Process {
 // Start starts the broker again, after Stop or Kill, over the same data and on new ports.
 func (p *Process) Start() {
 	p.t.Helper()
+	if err := p.write(); err != nil {
+		p.t.Fatal(err)
+	}
 	cmd := exec.Command(p.binary, "serve", "--config", p.file)
 	cmd.Env = cleanEnv()
 	cmd.Stderr, cmd.Stdout = &p.log, io.Discard
@@ -53,6 +53,39 @@ func (p *Process) Start() {
 	p.cmd, p.exited = cmd, make(chan error, 1)
 	go func() { p.exited <- cmd.Wait() }()
 	p.awaitReady()
+}
+
+// write writes the configuration file, and a file for each secret of a gateway, since YAML shows none.
+func (p *Process) write() error {
+	text, err := p.cfg.YAML()
+	if err != nil {
+		return err
+	}
+	var file struct {
+		SMS struct{ Gateways []map[string]any }
+	}
+	var all map[string]any
+	if err := errors.Join(yaml.Unmarshal(text, &file), yaml.Unmarshal(text, &all)); err != nil {
+		return err
+	}
+	for i, g := range p.cfg.SMS.Gateways {
+		for key, secret := range map[string]config.Secret{"password": g.Password, "token": g.Token, "hmac": g.HMAC, "callback_secret": g.CallbackSecret} {
+			if secret == "" {
+				continue
+			}
+			name := fmt.Sprintf("%s-%d", key, i)
+			if err := os.WriteFile(filepath.Join(string(p.cfg.Data), name), []byte(secret), 0o600); err != nil {
+				return err
+			}
+			delete(file.SMS.Gateways[i], key)
+			file.SMS.Gateways[i][key+"_file"] = name // relative to the configuration file
+		}
+	}
+	all["sms"].(map[string]any)["gateways"] = file.SMS.Gateways
+	if text, err = yaml.Marshal(all); err != nil {
+		return err
+	}
+	return os.WriteFile(p.file, text, 0o600)
 }
 
 // cleanEnv is our environment without what changes a configuration.

@@ -367,7 +367,7 @@ func (m *Message) retry(now time.Time) (*Message, Effects) {
 			}
 		}
 	}
-	a.m.Due = m.Expires
+	a.m.Due = now // not later: the attempts before it ask for no pause
 	a.m.Told = 0
 	a.become(Accepted, 0, "")
 	a.fx.Stand = In

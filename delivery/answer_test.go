@@ -346,6 +346,19 @@ func TestReportOfAnUnknownMessage(t *testing.T) {
 			w.is(first, delivery.Failed, 0, delivery.OutcomeLost)
 		})
 	})
+	t.Run("two segments, a report that comes twice", func(t *testing.T) {
+		bubble(t, nil, func(w *world) {
+			lost(w)
+			id := w.send(&delivery.Message{From: ann, To: eve, Payload: []byte(strings.Repeat("x", 200))})
+			w.is(id, delivery.OutcomeUnknown, 0, delivery.OutcomeLost)
+			for range 2 {
+				dlr(w, sms.DLR{ID: "x1", From: string(own), State: sms.DeliveredSMS})
+				w.is(id, delivery.OutcomeUnknown, 0, delivery.OutcomeLost)
+			}
+			dlr(w, sms.DLR{ID: "x2", From: string(own), State: sms.DeliveredSMS})
+			w.is(id, delivery.Delivered, delivery.ViaSMS, delivery.NotRegistered)
+		})
+	})
 	t.Run("it came before the outcome was unknown", func(t *testing.T) {
 		bubble(t, nil, func(w *world) {
 			w.gateway.fail = func(mt sms.MT) error {

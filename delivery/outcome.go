@@ -209,6 +209,7 @@ func (m *Message) Report(segment int, id string, state sms.DLRState, detail stri
 	if m.SMS == nil || segment > len(m.SMS.Segments) {
 		return nil, Effects{}
 	}
+	segment = m.SMS.about(segment, id)
 	a := m.advance(now)
 	changed := false
 	for i := range a.m.SMS.Segments {
@@ -222,6 +223,28 @@ func (m *Message) Report(segment int, id string, state sms.DLRState, detail stri
 	a.note("S4", EventReport, "", reportWord(state)+detail)
 	a.reported(r)
 	return a.done()
+}
+
+// about corrects which segment a report is about: the one that the carrier has under its id, and none that the carrier has under another. Of several segments
+// of unknown outcome it may have been the wrong one that a report was given to, when neither the carrier's id nor our reference told (Engine.identified).
+func (l *Leg) about(segment int, id string) int {
+	if segment == 0 || id == "" || l.Segments[segment-1].ID == id {
+		return segment
+	}
+	for i, s := range l.Segments {
+		if s.ID == id {
+			return i + 1
+		}
+	}
+	if l.Segments[segment-1].ID == "" {
+		return segment
+	}
+	for i, s := range l.Segments {
+		if s.ID == "" && s.State == SegmentUnknown {
+			return i + 1
+		}
+	}
+	return segment
 }
 
 func reportWord(s sms.DLRState) string {

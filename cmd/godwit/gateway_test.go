@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -75,8 +76,6 @@ func TestGatewayMistakes(t *testing.T) {
 		exit int
 		word string
 	}{
-		{"gateway", 2, "usage: godwit gateway needs one of: "},
-		{"gateway lst", 2, "usage: godwit gateway has no command \"lst\"; did you mean list?"},
 		{"gateway pause", 2, "usage: "},
 		{"gateway pause nobody", 1, "not_found: there is no gateway of this name; there are carrier"},
 		{"gateway pause ..", 1, "not_found: "},
@@ -106,6 +105,8 @@ func TestGatewayMistakes(t *testing.T) {
 			t.Errorf("godwit %s: exit %d, %q, %q, want %d, %q", c.args, r.exit, r.err, r.out, c.exit, c.word)
 		}
 	}
+	godwit(t, "gateway").want(t, 2, "usage: godwit gateway needs one of: ")
+	godwit(t, "optout", "lst").want(t, 2, "usage: godwit optout has no command \"lst\"; did you mean list?")
 	s.interrupt()
 	for _, args := range [][]string{{"gateway", "list"}, {"gateway", "pause", "carrier", "--drain"}, {"optout", "list"}, {"unmatched", "list"}} {
 		godwit(t, s.op(args...)...).want(t, 3, "connect: ")
@@ -139,7 +140,9 @@ func TestUnmatchedCommands(t *testing.T) {
 	s, smsc := serveCarrier(t, "")
 	godwit(t, s.op("user", "add", "ann")...).want(t, 0, "")
 	smsc.MO("4917640690012", ownNumber, "who is\nthis?")
-	if err := smsc.Quiet(t.Context()); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := smsc.Quiet(ctx); err != nil {
 		t.Fatal(err)
 	}
 	type entry struct{ ID, From, To, Text, At string }
@@ -170,10 +173,12 @@ func TestRetry(t *testing.T) {
 	if again.ID != failed.ID || again.Key != "k1" || again.Reason == delivery.GatewayRefused {
 		t.Errorf("retry: %+v", again)
 	}
-	if got, err := smsc.Wait(t.Context(), 1); err != nil || got[0].Text != "ann: hello" {
-		t.Errorf("sent: %+v, %v", got, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if got, err := smsc.Wait(ctx, 1); err != nil || got[0].Text != "ann: hello" {
+		t.Fatalf("sent: %+v, %v: %s", got, err, godwit(t, s.op("explain", failed.ID)...).out)
 	}
-	if err := smsc.Quiet(t.Context()); err != nil { // its delivery report is durable
+	if err := smsc.Quiet(ctx); err != nil { // its delivery report is durable
 		t.Fatal(err)
 	}
 	godwit(t, s.op("retry", failed.ID)...).want(t, 1, "too_late: ")

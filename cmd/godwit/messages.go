@@ -82,7 +82,7 @@ func (a *app) page(messages []picture.Message) error {
 			continue
 		}
 		small := picture.Small(picture.Path{Message: m}, time.Local)
-		rows = append(rows, []string{m.ID, m.Created, m.From, m.To, m.State, small})
+		rows = append(rows, []string{m.ID, m.Created, printable(m.From), m.To, m.State, small})
 	}
 	if a.json {
 		return nil

@@ -57,7 +57,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestHelpOfEveryCommand(t *testing.T) {
-	for _, command := range []string{"demo", "serve", "check", "send", "listen", "user", "user add", "user list", "user show", "user remove", "user token", "messages", "explain", "health", "version", "completion"} {
+	for _, command := range []string{"demo", "serve", "check", "send", "listen", "user", "user add", "user list", "user show", "user remove", "user token", "messages", "explain", "retry", "gateway", "gateway list", "gateway test", "gateway pause", "gateway resume", "gateway wire", "optout", "optout list", "optout add", "optout remove", "unmatched", "unmatched list", "unmatched assign", "health", "version", "completion"} {
 		r := godwit(t, append(strings.Fields(command), "--help")...).want(t, 0, "")
 		if !strings.Contains(r.out, "Usage:") || strings.Contains(r.out, "soon") {
 			t.Errorf("%s: %s", command, r.out)
@@ -107,4 +107,13 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	godwit(t, "check", "--config", file).want(t, 2, "config: \n"+file+":1:8: push.ack_timout: is not a key; did you mean ack_timeout?\n")
+	const hook = "sms: {gateways: [{name: hook, kind: webhook, url: 'https://sms.example.org/', body: '{\"to\":{{.Too|json}},\"text\":{{.Text|json}}}'}]}\n"
+	if err := os.WriteFile(file, []byte(hook), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"check", "serve"} {
+		if r := godwit(t, command, "--config", file).want(t, 2, "config: sms.gateways: hook: "); !strings.Contains(r.err, "Too") {
+			t.Errorf("%s: %s", command, r.err)
+		}
+	}
 }

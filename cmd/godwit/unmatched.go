@@ -61,7 +61,7 @@ func (a *app) unmatched(list []broker.UnmatchedSMS) error {
 			}
 			continue
 		}
-		rows = append(rows, []string{m.ID, m.At, m.From, m.To, printable(m.Text)})
+		rows = append(rows, []string{m.ID, m.At, printable(m.From), m.To, printable(m.Text)})
 	}
 	if a.json {
 		return nil

@@ -32,11 +32,14 @@ func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errMalformed, fmt.Sprintf(format, args...))
 }
 
+// noUse returns an error that wraps errNoUse, for the log: no number and no text of a message in it.
+func noUse(why string) error { return fmt.Errorf("%w: %s", errNoUse, why) }
+
 // A callback handles what a carrier calls: GET or POST, with a body of at most 64 KiB. It fails closed.
 type callback struct {
 	what      string                                                        // "gateway twilio: dlr", for the log
 	authentic func(r *http.Request, body []byte) bool                       // whether the carrier made the call; else it is answered 403
-	take      func(ctx context.Context, r *http.Request, body []byte) error // nil: durable; errMalformed: 400; errNoUse; else 503, and the carrier calls again
+	take      func(ctx context.Context, r *http.Request, body []byte) error // nil: durable; errMalformed: 400; errNoUse: acknowledged; else 503
 	answer    func(w http.ResponseWriter)                                   // to what was taken; nil: 204
 	log       zerolog.Logger
 	noise     rate.Sometimes // what strangers cause must not flood the log
@@ -110,9 +113,6 @@ func number(s string) (contacts.Number, error) {
 	}
 	return contacts.ParseNumber(s)
 }
-
-// noUse returns an error that wraps errNoUse, for the log: no number and no text of a message in it.
-func noUse(why string) error { return fmt.Errorf("%w: %s", errNoUse, why) }
 
 // moNumbers reads the numbers of an MO. A peer without a number, as a carrier's own notices have none, cannot be answered and is of no use. own is what
 // the gateway's number is configured to be, for carriers that tell none or a short code.

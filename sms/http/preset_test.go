@@ -105,7 +105,10 @@ func TestPresetKinds(t *testing.T) {
 	}
 	for _, kind := range smshttp.PresetKinds() {
 		p, _ := smshttp.Preset(kind)
-		c := smshttp.WebhookConfig{Name: "x", URL: "https://sms.example/", Body: "to={{.To}}&text={{.Text|urlquery}}", HMAC: "h", Number: hookOwn, ContentType: "application/x-www-form-urlencoded"}.Over(p)
+		c := smshttp.WebhookConfig{
+			Name: "x", URL: "https://sms.example/", Body: "to={{.To}}&text={{.Text|urlquery}}", HMAC: "h", Number: hookOwn,
+			ContentType: "application/x-www-form-urlencoded",
+		}.Over(p)
 		if _, err := smshttp.NewWebhook(c); err != nil || !strings.HasPrefix(c.Body, "to=") {
 			t.Errorf("%s with a body of our own: %v", kind, err)
 		}
@@ -114,7 +117,7 @@ func TestPresetKinds(t *testing.T) {
 
 func TestJasmin(t *testing.T) {
 	const id = "07033084-5cfd-4812-90a4-e4d24ffb6e3d"
-	known := []string{"to", "from", "coding", "username", "password", "priority", "sdt", "validity-period", "dlr", "dlr-url", "dlr-level", "dlr-method", "tags", "content", "hex-content"}
+	known := strings.Fields("to from coding username password priority sdt validity-period dlr dlr-url dlr-level dlr-method tags content hex-content")
 	f := newPresetFake(t, func(f *presetFake, w http.ResponseWriter, r *http.Request, body []byte) error {
 		v, err := url.ParseQuery(string(body))
 		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/send" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
@@ -157,7 +160,9 @@ func TestJasmin(t *testing.T) {
 	form := func(v url.Values) hookCall {
 		return hookCall{query: "key=s%26t&ref=" + hookRef, contentType: "application/x-www-form-urlencoded", body: v.Encode()}
 	}
-	for word, want := range map[string]sms.DLRState{"ESME_ROK": sms.Enroute, "ESME_RINVDSTADR": sms.Undelivered, "DELIVRD": sms.DeliveredSMS, "UNDELIV": sms.Undelivered, "ACCEPTD": sms.Enroute} {
+	for word, want := range map[string]sms.DLRState{
+		"ESME_ROK": sms.Enroute, "ESME_RINVDSTADR": sms.Undelivered, "DELIVRD": sms.DeliveredSMS, "UNDELIV": sms.Undelivered, "ACCEPTD": sms.Enroute,
+	} {
 		w := form(url.Values{"id": {id}, "message_status": {word}, "level": {"2"}, "id_smsc": {"2567"}, "err": {"000"}}).to(dlr)
 		dlrs, _ := sink.taken()
 		if w.Code != 200 || w.Body.String() != "ACK/Jasmin" || len(dlrs) != 1 || dlrs[0].ID != id || dlrs[0].State != want || dlrs[0].Ref == nil {
@@ -167,9 +172,13 @@ func TestJasmin(t *testing.T) {
 	// An MO may come by GET, with the octets as the SMSC sent them.
 	text := "Ja, 好的 😀"
 	octets, _ := sms.Encode(text, sms.UCS2)
-	v := url.Values{"id": {"16fd2706"}, "from": {"+4915112345678"}, "to": {"4915100000000"}, "origin-connector": {"c"}, "coding": {"8"}, "content": {string(octets)}, "binary": {hex.EncodeToString(octets)}, "key": {"s&t"}}
+	v := url.Values{
+		"id": {"16fd2706"}, "from": {"+4915112345678"}, "to": {"4915100000000"}, "origin-connector": {"c"}, "coding": {"8"}, "content": {string(octets)},
+		"binary": {hex.EncodeToString(octets)}, "key": {"s&t"},
+	}
 	w := hookCall{method: "GET", query: v.Encode()}.to(mo)
-	if _, mos := sink.taken(); w.Code != 200 || w.Body.String() != "ACK/Jasmin" || len(mos) != 1 || mos[0].Text != text || mos[0].ID != "16fd2706" || mos[0].From != hookPeer || mos[0].To != hookOwn {
+	if _, mos := sink.taken(); w.Code != 200 || w.Body.String() != "ACK/Jasmin" || len(mos) != 1 || mos[0].Text != text || mos[0].ID != "16fd2706" ||
+		mos[0].From != hookPeer || mos[0].To != hookOwn {
 		t.Errorf("status %d %q, %+v", w.Code, w.Body, mos)
 	}
 	v.Set("key", "s")
@@ -194,7 +203,8 @@ func TestSMSGate(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return nil
 		}
-		if err := strictJSON(body, &m); err != nil || r.Method != http.MethodPost || r.URL.Path != "/3rdparty/v1/messages" || r.Header.Get("Content-Type") != "application/json" {
+		if err := strictJSON(body, &m); err != nil || r.Method != http.MethodPost || r.URL.Path != "/3rdparty/v1/messages" ||
+			r.Header.Get("Content-Type") != "application/json" {
 			return fmt.Errorf("%s %s %v: %v", r.Method, r.URL, r.Header, err)
 		}
 		if len(m.ID) > 36 || m.ID != hookRef+"-2" || !slices.Equal(m.PhoneNumbers, []string{"+4915112345678"}) || m.TTL != 3600 || !m.WithDeliveryReport {
@@ -202,7 +212,7 @@ func TestSMSGate(t *testing.T) {
 		}
 		f.took(m.TextMessage.Text)
 		w.WriteHeader(http.StatusAccepted)
-		fmt.Fprintf(w, `{"id":%q,"deviceId":"d","state":"Pending","isHashed":false,"isEncrypted":false,"recipients":[{"phoneNumber":"+4915112345678","state":"Pending"}],"states":{}}`, m.ID)
+		fmt.Fprintf(w, `{"id":%q,"deviceId":"d","state":"Pending","isHashed":false,"recipients":[{"phoneNumber":"+4915112345678","state":"Pending"}]}`, m.ID)
 		return nil
 	})
 	g := preset(t, "smsgate", f.URL+"/3rdparty/v1/messages", smshttp.WebhookConfig{Username: "user", Password: "pass", HMAC: "key"})
@@ -220,7 +230,8 @@ func TestSMSGate(t *testing.T) {
 		return hookCall{contentType: "application/json; charset=UTF-8", body: body, header: map[string]string{"X-Timestamp": at, "X-Signature": hookHMAC("key", body, at)}}
 	}
 	for name, want := range map[string]sms.DLRState{"sms:sent": sms.Enroute, "sms:delivered": sms.DeliveredSMS, "sms:failed": sms.Undelivered} {
-		call := event(name, fmt.Sprintf(`{"messageId":"%s-2","sender":null,"recipient":"+4915112345678","phoneNumber":"+4915112345678","simNumber":1,"reason":"RESULT_ERROR_NO_SERVICE"}`, hookRef))
+		call := event(name, fmt.Sprintf(`{"messageId":"%s-2","sender":null,"recipient":"+4915112345678","phoneNumber":"+4915112345678","simNumber":1,`+
+			`"reason":"RESULT_ERROR_NO_SERVICE"}`, hookRef))
 		for range 2 { // the second time for a lost answer
 			if w := call.to(dlr); w.Code != 204 {
 				t.Errorf("%s: %d %s", name, w.Code, w.Body)
@@ -233,12 +244,14 @@ func TestSMSGate(t *testing.T) {
 	}
 	at := time.Now().Add(-time.Minute).Truncate(time.Millisecond)
 	for _, numbers := range []string{`"phoneNumber":"+4915112345678"`, `"sender":"+4915112345678","recipient":null,"phoneNumber":"x"`} {
-		call := event("sms:received", fmt.Sprintf(`{"messageId":"abc123","message":"Android is \"sweet\" 😀",%s,"simNumber":null,"receivedAt":%q}`, numbers, at.Format("2006-01-02T15:04:05.000-07:00")))
+		call := event("sms:received", fmt.Sprintf(`{"messageId":"abc123","message":"Android is \"sweet\" 😀",%s,"simNumber":null,"receivedAt":%q}`,
+			numbers, at.Format("2006-01-02T15:04:05.000-07:00")))
 		if w := call.to(mo); w.Code != 204 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 		_, mos := sink.taken()
-		if len(mos) != 1 || mos[0].ID != "Ey6ECgOkVVFjz3CL48B8C" || mos[0].From != hookPeer || mos[0].To != hookOwn || mos[0].Text != `Android is "sweet" 😀` || !mos[0].At.Equal(at) {
+		if len(mos) != 1 || mos[0].ID != "Ey6ECgOkVVFjz3CL48B8C" || mos[0].From != hookPeer || mos[0].To != hookOwn ||
+			mos[0].Text != `Android is "sweet" 😀` || !mos[0].At.Equal(at) {
 			t.Errorf("%+v", mos)
 		}
 	}
@@ -261,7 +274,8 @@ func TestHTTPSMS(t *testing.T) {
 			Content   string `json:"content"`
 			RequestID string `json:"request_id"`
 		}
-		if err := strictJSON(body, &m); err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/messages/send" || r.Header.Get("x-api-key") != "api" || r.Header.Get("Authorization") != "" {
+		if err := strictJSON(body, &m); err != nil || r.Method != http.MethodPost || r.URL.Path != "/v1/messages/send" ||
+			r.Header.Get("x-api-key") != "api" || r.Header.Get("Authorization") != "" {
 			return fmt.Errorf("%s %s %v: %v", r.Method, r.URL, r.Header, err)
 		}
 		if m.From != "+4915100000000" || m.To != "+4915112345678" || m.RequestID != hookRef+"-2" {
@@ -277,11 +291,15 @@ func TestHTTPSMS(t *testing.T) {
 	sink := &hookSink{}
 	dlr, _ := g.Callbacks(sink) // one webhook for all events
 	event := func(name, data string) hookCall {
-		body := fmt.Sprintf(`{"specversion":"1.0","id":"e1","source":"/v1/messages","type":%q,"datacontenttype":"application/json","time":"2026-11-24T10:02:26Z","data":%s}`, name, data)
-		return hookCall{body: body, header: map[string]string{"Authorization": hookJWT("key", "HS256", time.Now().Add(10*time.Minute)), "X-Event-Type": name}}
+		body := fmt.Sprintf(`{"specversion":"1.0","id":"e1","source":"/v1","type":%q,"datacontenttype":"application/json","data":%s}`, name, data)
+		token := hookJWT("key", "HS256", time.Now().Add(10*time.Minute))
+		return hookCall{body: body, header: map[string]string{"Authorization": token, "X-Event-Type": name}}
 	}
-	for name, want := range map[string]sms.DLRState{"message.phone.sent": sms.Enroute, "message.phone.delivered": sms.DeliveredSMS, "message.send.failed": sms.Undelivered} {
-		w := event(name, fmt.Sprintf(`{"id":%q,"owner":"+4915100000000","contact":"+4915112345678","request_id":"%s-2","user_id":"u","timestamp":%q,"content":"x","sim":"SIM1"}`, id, hookRef, time.Now().Format(time.RFC3339Nano))).to(dlr)
+	for name, want := range map[string]sms.DLRState{
+		"message.phone.sent": sms.Enroute, "message.phone.delivered": sms.DeliveredSMS, "message.send.failed": sms.Undelivered,
+	} {
+		w := event(name, fmt.Sprintf(`{"id":%q,"owner":"+4915100000000","contact":"+4915112345678","request_id":"%s-2","user_id":"u","timestamp":%q,`+
+			`"content":"x","sim":"SIM1"}`, id, hookRef, time.Now().Format(time.RFC3339Nano))).to(dlr)
 		dlrs, _ := sink.taken()
 		if w.Code != 204 || len(dlrs) != 1 || dlrs[0].ID != id || dlrs[0].State != want || dlrs[0].Ref == nil || dlrs[0].To != hookPeer {
 			t.Errorf("%s: %d, %+v", name, w.Code, dlrs)
@@ -293,7 +311,8 @@ func TestHTTPSMS(t *testing.T) {
 	if dlrs, _ := sink.taken(); len(dlrs) != 1 || dlrs[0].ID != id || dlrs[0].State != sms.Undelivered {
 		t.Errorf("expired: %+v", dlrs)
 	}
-	received := event("message.phone.received", `{"message_id":"m1","user_id":"u","owner":"+4915100000000","contact":"+4915112345678","timestamp":"2026-11-24T10:02:26Z","content":"Gladly! 😀","sim":"SIM1"}`)
+	received := event("message.phone.received", `{"message_id":"m1","user_id":"u","owner":"+4915100000000","contact":"+4915112345678",`+
+		`"timestamp":"2026-11-24T10:02:26Z","content":"Gladly! 😀","sim":"SIM1"}`)
 	for range 2 {
 		if w := received.to(dlr); w.Code != 204 {
 			t.Errorf("received: %d %s", w.Code, w.Body)
@@ -378,6 +397,28 @@ func TestSMSForwarder(t *testing.T) {
 	}
 }
 
+// TestJasminUnheard: without a secret nothing can call back, so no reports are asked for.
+func TestJasminUnheard(t *testing.T) {
+	f := newPresetFake(t, func(_ *presetFake, w http.ResponseWriter, _ *http.Request, body []byte) error {
+		if v, err := url.ParseQuery(string(body)); err != nil || v.Has("dlr") || v.Has("dlr-url") {
+			return fmt.Errorf("%v %v", v, err)
+		}
+		fmt.Fprint(w, `Success "1"`)
+		return nil
+	})
+	p, _ := smshttp.Preset("jasmin")
+	p.DLR, p.MO = smshttp.WebhookDLR{}, smshttp.WebhookMO{}
+	p.Name, p.URL, p.AllowPrivate, p.Username, p.Password = "jasmin", f.URL+"/send", true, "u", "p"
+	g := newHook(t, p)
+	if o := g.Submit(t.Context(), hookMT(t, "x"))[0]; o.Err != nil || o.ID != "1" || g.Abilities().DLR {
+		t.Errorf("%+v, %+v", o, g.Abilities())
+	}
+	dlr, _ := g.Callbacks(&hookSink{})
+	if w := (hookCall{query: "key="}).to(dlr); w.Code != 403 {
+		t.Errorf("status %d", w.Code)
+	}
+}
+
 // TestWebhookWire: the log of the wire names no number in full, no text and no secret.
 func TestWebhookWire(t *testing.T) {
 	var mu sync.Mutex
@@ -395,7 +436,8 @@ func TestWebhookWire(t *testing.T) {
 	hookSigned(`{"id":"a-1","status":"ok"}`).to(dlr)
 	hookSigned(`{"from":"+4915112345678","msg":"the text"}`).to(mo)
 	all := strings.Join(lines, "\n")
-	if len(lines) != 4 || regexp.MustCompile(`\d{9}`).MatchString(strings.ReplaceAll(all, hookRef, "")) || strings.Contains(all, "the text") || strings.Contains(all, "t0ken") {
+	long := regexp.MustCompile(`\d{9}`).MatchString(strings.ReplaceAll(all, hookRef, ""))
+	if len(lines) != 4 || long || strings.Contains(all, "the text") || strings.Contains(all, "t0ken") {
 		t.Errorf("%d lines:\n%s", len(lines), all)
 	}
 }

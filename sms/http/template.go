@@ -32,8 +32,8 @@ type mtData struct {
 	Now        int64  // milliseconds since 1970
 
 	CallbackURL string // …/gateway/<name>
-	DLRURL      string // …/gateway/<name>/dlr?key=<callback secret>
-	MOURL       string // …/gateway/<name>/mo?key=<callback secret>
+	DLRURL      string // …/gateway/<name>/dlr?key=<callback secret>; "": nobody hears it
+	MOURL       string // …/gateway/<name>/mo?key=<callback secret>; "": nobody hears it
 
 	Username, Password, Token, Key string // Key: of the HMAC
 }
@@ -41,7 +41,7 @@ type mtData struct {
 // functions are what templates have beside those of text/template.
 var functions = template.FuncMap{
 	"json":    jsonText,
-	"plus":    plus,
+	"plus":    international,
 	"minutes": func(seconds int) int { return (seconds + 59) / 60 },
 	"hmac":    func(key, text string) string { return string(mac(key, text)) },
 	"hex":     func(octets string) string { return hex.EncodeToString([]byte(octets)) },
@@ -52,14 +52,6 @@ var functions = template.FuncMap{
 func jsonText(v any) (string, error) {
 	text, err := json.Marshal(v)
 	return string(text), err
-}
-
-// plus writes the + of a number (ITU-T E.164 §6); a name stays.
-func plus(from string) string {
-	if from == "" || strings.Trim(from, "0123456789") != "" {
-		return from
-	}
-	return "+" + from
 }
 
 // mac returns the HMAC-SHA256 of the parts of a text (RFC 2104).
@@ -107,7 +99,9 @@ func (f *form) write(d mtData) (address string, body []byte, err error) {
 
 // escaped is the data for a URL: each string can stand in its path or its query.
 func escaped(d mtData) mtData {
-	for _, s := range []*string{&d.To, &d.From, &d.Number, &d.Text, &d.CallbackURL, &d.DLRURL, &d.MOURL, &d.Username, &d.Password, &d.Token} {
+	for _, s := range []*string{
+		&d.To, &d.From, &d.Number, &d.Text, &d.CallbackURL, &d.DLRURL, &d.MOURL, &d.Username, &d.Password, &d.Token, &d.Key,
+	} {
 		*s = strings.ReplaceAll(url.QueryEscape(*s), "+", "%20") // a + is a blank in a query only
 	}
 	return d
@@ -118,9 +112,12 @@ const hard = "Grüße \"a\\b\" & c=d;e+f %20 <g>\n€ {😀}"
 
 // sample is an MT for trying templates.
 func sample(to, text string) mtData {
-	d := mtData{To: to, From: "Godwit & \"Co\"", Number: "4915100000000", Text: text, Ref: strings.Repeat("0f", len(sms.Ref{})), Attempt: 1, Segments: 1, Validity: 3600,
-		Now: time.Unix(1, 0).UnixMilli(), CallbackURL: "https://example.org/gateway/x", DLRURL: "https://example.org/gateway/x/dlr?key=a%26b",
-		MOURL: "https://example.org/gateway/x/mo?key=a%26b", Username: "u&=\"", Password: "p&=\"", Token: "t&=\"", Key: "k&=\""}
+	d := mtData{
+		To: to, From: "Godwit & \"Co\"", Number: "4915100000000", Text: text, Ref: strings.Repeat("0f", len(sms.Ref{})), Attempt: 1, Segments: 1,
+		Validity: 3600, Now: time.Unix(1, 0).UnixMilli(), CallbackURL: "https://example.org/gateway/x",
+		DLRURL: "https://example.org/gateway/x/dlr?key=a%26b", MOURL: "https://example.org/gateway/x/mo?key=a%26b",
+		Username: "u&=\"", Password: "p&=\"", Token: "t&=\"", Key: "k&=\"",
+	}
 	d.encode(sms.UCS2)
 	return d
 }
@@ -169,7 +166,8 @@ func (f *form) try() error {
 			return nil
 		}
 	}
-	return errors.New("body: a text with quotes, & or line feeds would not arrive as it is: write {{.Text|json}} in JSON (it brings the quotes) and {{.Text|urlquery}} in a form")
+	return errors.New("body: a text with quotes, & or line feeds would not arrive as it is: write {{.Text|json}} in JSON (it brings the quotes) " +
+		"and {{.Text|urlquery}} in a form")
 }
 
 // uses reports whether blanking something changes what the templates write.

@@ -513,7 +513,8 @@ func FuzzTwilioCallbacks(f *testing.F) {
 		sink := newInbox(0)
 		dlr, mo := g.Callbacks(sink)
 		form, err := url.ParseQuery(body)
-		for path, handler := range map[string]http.Handler{"/dlr": dlr, "/mo": mo} {
+		for i, handler := range []http.Handler{dlr, mo} {
+			path := []string{"/dlr", "/mo"}[i]
 			req := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 			req.URL.RawQuery = query
 			address := "https://sms.example.org" + path

@@ -60,7 +60,7 @@ type WebhookConfig struct {
 	CallbackURL  string // <public URL>/gateway/<name>
 	AllowPrivate bool   // the URL may lead to loopback and private networks
 	Number       contacts.Number
-	Window       int           // 4
+	Window       int           // 10
 	Rate         float64       // segments a second; 0: no limit
 	Response     time.Duration // 10 s
 	Wire         *sms.Wire
@@ -112,7 +112,7 @@ var _ sms.Gateway = (*Webhook)(nil)
 // NewWebhook checks the whole configuration: templates are executed on a sample, and what they write is read.
 func NewWebhook(config WebhookConfig) (*Webhook, error) {
 	c := &config
-	c.Window = cmp.Or(c.Window, 4)
+	c.Window = cmp.Or(c.Window, defaultWindow)
 	c.Signature = cmp.Or(c.Signature, SignedBody)
 	c.Method = cmp.Or(c.Method, map[bool]string{true: http.MethodGet, false: http.MethodPost}[c.Body == ""])
 	if c.ContentType == "" {
@@ -138,7 +138,7 @@ func (g *Webhook) readForm() (err error) {
 	if g.config.Number == "" && g.form.uses(func(d *mtData) { d.Number = "" }) {
 		return errors.New("number is missing: the template writes it as the sender")
 	}
-	if g.config.CallbackURL == "" && g.form.uses(func(d *mtData) { d.CallbackURL, d.DLRURL, d.MOURL = "", "", "" }) {
+	if g.config.CallbackURL == "" && (g.config.DLR.State != "" || g.config.MO.From != "") && g.form.uses(func(d *mtData) { d.CallbackURL, d.DLRURL, d.MOURL = "", "", "" }) {
 		return errors.New("the template writes the URL of our callbacks, which is not known: set listen.public_url")
 	}
 	address, _, err := g.form.write(sample("4915112345678", hard))
@@ -329,13 +329,16 @@ func (g *Webhook) request(mt sms.MT) (*http.Request, error) {
 	return req, nil
 }
 
-// callbackURL is where the carrier calls. The key is left out where the carrier signs.
+// callbackURL is where the carrier calls; "": it would not be heard. The key is left out where the carrier signs.
 func (g *Webhook) callbackURL(what string) string {
-	u := g.config.CallbackURL + "/" + what
-	if g.config.HMAC == "" && g.config.Secret != "" {
-		u += "?key=" + url.QueryEscape(g.config.Secret)
+	c := g.config
+	switch {
+	case c.CallbackURL == "" || c.HMAC == "" && c.Secret == "":
+		return ""
+	case c.HMAC != "":
+		return c.CallbackURL + "/" + what
 	}
-	return u
+	return c.CallbackURL + "/" + what + "?key=" + url.QueryEscape(c.Secret)
 }
 
 // judge reads an answer.
@@ -350,7 +353,7 @@ func (g *Webhook) judge(status int, header http.Header, body []byte) (id string,
 	if g.code != nil {
 		if word := g.code.inAnswer(body); word != g.config.OK {
 			class := cmp.Or(g.config.Classes[word], sms.Unknown)
-			return "", sms.Fail(class, brief(word), "the answer does not say that it was taken")
+			return "", sms.Fail(class, oneLine(word, maxDetail), "the answer does not say that it was taken")
 		}
 	}
 	if g.id == nil {
@@ -362,21 +365,10 @@ func (g *Webhook) judge(status int, header http.Header, body []byte) (id string,
 	return id, nil
 }
 
-const maxID = 256 // octets of a message id
-
-// brief cuts what a carrier wrote to one short line.
-func brief(word string) string {
-	word = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(word, "?"))
-	if runes := []rune(word); len(runes) > 80 {
-		word = string(runes[:80])
-	}
-	return word
-}
+const (
+	maxID     = 256 // octets of a message id
+	maxDetail = 80  // octets of a carrier's code or reason
+)
 
 // Over returns c with what it leaves empty taken from preset. A map that c has counts alone, and so does AllowPrivate when it is set.
 func (c WebhookConfig) Over(preset WebhookConfig) WebhookConfig {

@@ -54,7 +54,7 @@ func (g *Webhook) take(ctx context.Context, sink sms.Sink, r *http.Request, body
 		case g.known(word):
 			about = g.takeDLR
 		default:
-			g.pass("the event " + strconv.Quote(brief(word)) + " is none that is mapped")
+			g.pass("the event " + strconv.Quote(oneLine(word, maxDetail)) + " is none that is mapped")
 			return nil
 		}
 	}
@@ -81,18 +81,20 @@ func (g *Webhook) takeDLR(ctx context.Context, sink sms.Sink, doc any) error {
 	if word == "" {
 		return malformed("there is no state at dlr.state")
 	}
-	r := sms.DLR{Gateway: g.config.Name, ID: g.dlrID.in(doc), Ref: reference(g.dlrRef.in(doc)), At: instant(g.dlrTime.in(doc)), Detail: brief(word)}
+	r := sms.DLR{
+		Gateway: g.config.Name, ID: g.dlrID.in(doc), Ref: reference(g.dlrRef.in(doc)), At: instant(g.dlrTime.in(doc)), Detail: oneLine(word, maxDetail),
+	}
 	if r.ID == "" && r.Ref == nil || len(r.ID) > maxID {
 		return malformed("there is no message id at dlr.id")
 	}
 	if r.State = g.state(word); r.State == 0 {
 		r.State = sms.Enroute // the only one that ends nothing
 		g.noise.Do(func() {
-			g.config.Log.Warn().Str("gateway", g.config.Name).Str("state", brief(word)).Msg("a report has an unknown state, which counts as enroute: put it into dlr.map")
+			g.config.Log.Warn().Str("gateway", g.config.Name).Str("state", oneLine(word, maxDetail)).Msg("a report has an unknown state, which counts as enroute: put it into dlr.map")
 		})
 	}
 	if detail := g.dlrDetail.in(doc); detail != "" {
-		r.Detail = brief(detail)
+		r.Detail = oneLine(detail, maxDetail)
 	}
 	if to, err := number(g.dlrTo.in(doc)); err == nil {
 		r.To = to

@@ -46,7 +46,8 @@ func hookSigned(body string) hookCall {
 
 func hookJWT(key, alg string, exp time.Time) string {
 	enc := base64.RawURLEncoding.EncodeToString
-	signed := enc(fmt.Appendf(nil, `{"alg":%q,"typ":"JWT"}`, alg)) + "." + enc(fmt.Appendf(nil, `{"exp":%d,"nbf":%d,"iss":"api.httpsms.com"}`, exp.Unix(), exp.Add(-20*time.Minute).Unix()))
+	claims := fmt.Appendf(nil, `{"exp":%d,"nbf":%d,"iss":"api.httpsms.com"}`, exp.Unix(), exp.Add(-20*time.Minute).Unix())
+	signed := enc(fmt.Appendf(nil, `{"alg":%q,"typ":"JWT"}`, alg)) + "." + enc(claims)
 	m, _ := unhex(hookHMAC(key, signed))
 	return "Bearer " + signed + "." + enc(m)
 }
@@ -94,8 +95,10 @@ func TestWebhookSignatures(t *testing.T) {
 		{"time, forged key", smshttp.SignedBodyTime, hookCall{body: body, header: timed("x", at(0), body)}, 403},
 		{"time, stale", smshttp.SignedBodyTime, hookCall{body: body, header: timed("h", at(-6*time.Minute), body)}, 403},
 		{"time, from the future", smshttp.SignedBodyTime, hookCall{body: body, header: timed("h", at(6*time.Minute), body)}, 403},
-		{"time, another's timestamp", smshttp.SignedBodyTime, hookCall{body: body, header: map[string]string{"X-Timestamp": at(0), "X-Signature": hookHMAC("h", body, at(-time.Minute))}}, 403},
-		{"time, moved into the body", smshttp.SignedBodyTime, hookCall{body: body + at(0), header: map[string]string{"X-Signature": hookHMAC("h", body, at(0))}}, 403},
+		{"time, another's timestamp", smshttp.SignedBodyTime, hookCall{body: body,
+			header: map[string]string{"X-Timestamp": at(0), "X-Signature": hookHMAC("h", body, at(-time.Minute))}}, 403},
+		{"time, moved into the body", smshttp.SignedBodyTime, hookCall{body: body + at(0),
+			header: map[string]string{"X-Signature": hookHMAC("h", body, at(0))}}, 403},
 		{"time, no number", smshttp.SignedBodyTime, hookCall{body: body, header: timed("h", "now", body)}, 403},
 		{"form", smshttp.SignedTime, hookCall{body: form("h", 0, false)}, 204},
 		{"form, escaped twice", smshttp.SignedTime, hookCall{body: form("h", 0, true)}, 204},
@@ -178,9 +181,12 @@ func TestWebhookDLR(t *testing.T) {
 		{"by a pattern", hookSigned(`{"id":"a","status":"ERR_17"}`), 204, sms.DLR{ID: "a", State: sms.Undelivered, Detail: "ERR_17"}},
 		{"the longer pattern", hookSigned(`{"id":"a","status":"ERR_LATER"}`), 204, sms.DLR{ID: "a", State: sms.Enroute, Detail: "ERR_LATER"}},
 		{"an unknown word ends nothing", hookSigned(`{"id":"a","status":"seen"}`), 204, sms.DLR{ID: "a", State: sms.Enroute, Detail: "seen"}},
-		{"a numeric id, with all there is", hookSigned(`{"id":17,"ref":"` + hookRef + `-2","status":"ok","to":"0049 151"}`), 204, sms.DLR{ID: "17", Ref: &sms.Ref{0xab, 0xcd, 15: 1}, State: sms.DeliveredSMS, Detail: "ok"}},
-		{"by our reference alone", hookSigned(`{"ref":"` + hookRef + `","status":"ok","to":"004915112345678","why":"a\nb"}`), 204, sms.DLR{Ref: &sms.Ref{0xab, 0xcd, 15: 1}, To: hookPeer, State: sms.DeliveredSMS, Detail: "a b"}},
-		{"a form", hookCall{body: "id=a&status=ok", header: map[string]string{"X-Signature": hookHMAC("h", "id=a&status=ok")}}, 204, sms.DLR{ID: "a", State: sms.DeliveredSMS, Detail: "ok"}},
+		{"a numeric id, with all there is", hookSigned(`{"id":17,"ref":"` + hookRef + `-2","status":"ok","to":"0049 151"}`), 204,
+			sms.DLR{ID: "17", Ref: &sms.Ref{0xab, 0xcd, 15: 1}, State: sms.DeliveredSMS, Detail: "ok"}},
+		{"by our reference alone", hookSigned(`{"ref":"` + hookRef + `","status":"ok","to":"004915112345678","why":"a\nb"}`), 204,
+			sms.DLR{Ref: &sms.Ref{0xab, 0xcd, 15: 1}, To: hookPeer, State: sms.DeliveredSMS, Detail: "a b"}},
+		{"a form", hookCall{body: "id=a&status=ok", header: map[string]string{"X-Signature": hookHMAC("h", "id=a&status=ok")}}, 204,
+			sms.DLR{ID: "a", State: sms.DeliveredSMS, Detail: "ok"}},
 		{"no id", hookSigned(`{"status":"ok"}`), 400, sms.DLR{}},
 		{"an endless id", hookSigned(`{"id":"` + strings.Repeat("x", 300) + `","status":"ok"}`), 400, sms.DLR{}},
 		{"no state", hookSigned(`{"id":"a"}`), 400, sms.DLR{}},
@@ -232,8 +238,10 @@ func TestWebhookMO(t *testing.T) {
 		{"plain", `{"from":"+4915112345678","msg":"hé\n😀"}`, 204, []sms.MO{{From: hookPeer, To: hookOwn, Text: "hé\n😀"}}},
 		{"with all there is", fmt.Sprintf(`{"from":"004915112345678","to":"+4915199999999","msg":"x","id":9,"at":%q}`, stamp.Format(time.RFC3339)), 204,
 			[]sms.MO{{From: hookPeer, To: "4915199999999", Text: "x", ID: "9", At: stamp}}},
-		{"seconds", fmt.Sprintf(`{"from":"4915112345678","to":null,"msg":"x","at":%d}`, stamp.Unix()), 204, []sms.MO{{From: hookPeer, To: hookOwn, Text: "x", At: stamp}}},
-		{"milliseconds", fmt.Sprintf(`{"from":"4915112345678","msg":"x","at":"%d"}`, stamp.UnixMilli()), 204, []sms.MO{{From: hookPeer, To: hookOwn, Text: "x", At: stamp}}},
+		{"seconds", fmt.Sprintf(`{"from":"4915112345678","to":null,"msg":"x","at":%d}`, stamp.Unix()), 204,
+			[]sms.MO{{From: hookPeer, To: hookOwn, Text: "x", At: stamp}}},
+		{"milliseconds", fmt.Sprintf(`{"from":"4915112345678","msg":"x","at":"%d"}`, stamp.UnixMilli()), 204,
+			[]sms.MO{{From: hookPeer, To: hookOwn, Text: "x", At: stamp}}},
 		{"a time out of time", `{"from":"4915112345678","msg":"x","at":1}`, 204, []sms.MO{{From: hookPeer, To: hookOwn, Text: "x"}}},
 		{"an empty text", `{"from":"4915112345678"}`, 204, []sms.MO{{From: hookPeer, To: hookOwn}}},
 		{"GSM 7 in octets", `{"from":"4915112345678","hex":"001b65","coding":"0","msg":"?"}`, 204, []sms.MO{{From: hookPeer, To: hookOwn, Text: "@€"}}},

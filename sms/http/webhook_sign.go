@@ -22,8 +22,10 @@ type Signature string
 const (
 	SignedBody     Signature = "body"           // X-Signature is over the raw body
 	SignedBodyTime Signature = "body+timestamp" // X-Signature is over the raw body and X-Timestamp (seconds), which follows it
-	SignedTime     Signature = "timestamp"      // the field sign is over the field timestamp (milliseconds), a line feed and the key; in Base64. The content is not signed
-	SignedJWT      Signature = "jwt"            // Authorization has a bearer token (RFC 7519) with HS256. The content is not signed
+
+	// These two do not sign the content: only TLS keeps others from changing it.
+	SignedTime Signature = "timestamp" // the field sign is over the field timestamp (milliseconds), a line feed and the key, in Base64
+	SignedJWT  Signature = "jwt"       // Authorization has a bearer token with HS256 (RFC 7519)
 )
 
 // How far the clock of a carrier may be off, which is how long a callback can be repeated at most.

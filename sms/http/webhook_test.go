@@ -101,15 +101,7 @@ func newHook(t testing.TB, c smshttp.WebhookConfig) *smshttp.Webhook {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- g.Run(ctx, nil) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	run(t, g)
 	return g
 }
 
@@ -125,7 +117,7 @@ func TestWebhookSubmit(t *testing.T) {
 			if err := json.Unmarshal([]byte(body), &got); err != nil || got.To != string(hookPeer) || got.Text != text {
 				t.Errorf("%v: %s", err, body)
 			}
-			if want := "sha256=" + hookHMAC("h", body); r.Header.Get("X-Signature") != want || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" {
+			if r.Header.Get("X-Signature") != "sha256="+hookHMAC("h", body) || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s %v", r.Method, r.Header)
 			}
 		}},
@@ -134,7 +126,8 @@ func TestWebhookSubmit(t *testing.T) {
 			c.Username, c.Password = "u", "p"
 		}, func(t *testing.T, r *http.Request, body string) {
 			v, err := url.ParseQuery(body)
-			if err != nil || v.Get("to") != "+4915112345678" || v.Get("from") != "Godwit" || v.Get("text") != text || v.Get("n") != "2" || v.Get("ttl") != "3600" || v.Get("key") != hookRef+"-2" {
+			if err != nil || v.Get("to") != "+4915112345678" || v.Get("from") != "Godwit" || v.Get("text") != text || v.Get("n") != "2" ||
+				v.Get("ttl") != "3600" || v.Get("key") != hookRef+"-2" {
 				t.Errorf("%v: %v", err, v)
 			}
 			if u, p, ok := r.BasicAuth(); !ok || u != "u" || p != "p" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {

@@ -10,14 +10,6 @@ import (
 // StartAt has the sessions of g begin with a sequence number.
 func (g *Gateway) StartAt(sequence uint32) { g.first = sequence }
 
-// Waiting returns how many octets of unfinished long MOs are kept.
-func (g *Gateway) Waiting() (octets int) {
-	for _, in := range g.intakes {
-		octets += in.join.kept
-	}
-	return octets
-}
-
 // Things that are tested by themselves.
 var (
 	Validity    = validity

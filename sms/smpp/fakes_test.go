@@ -38,8 +38,12 @@ var _ sms.Sink = (*sink)(nil)
 
 func newSink() *sink { return &sink{changed: make(chan struct{})} }
 
-func (s *sink) DLR(_ context.Context, r sms.DLR) error { return s.note(func() { s.dlrs = append(s.dlrs, r) }) }
-func (s *sink) MO(_ context.Context, m sms.MO) error   { return s.note(func() { s.mos = append(s.mos, m) }) }
+func (s *sink) DLR(_ context.Context, r sms.DLR) error {
+	return s.note(func() { s.dlrs = append(s.dlrs, r) })
+}
+func (s *sink) MO(_ context.Context, m sms.MO) error {
+	return s.note(func() { s.mos = append(s.mos, m) })
+}
 
 func (s *sink) note(what func()) error {
 	s.mu.Lock()
@@ -183,6 +187,6 @@ func classes(outcomes []sms.Outcome) (c []sms.Class) {
 func want(t *testing.T, outcomes []sms.Outcome, classes_ ...sms.Class) {
 	t.Helper()
 	if got := classes(outcomes); !slices.Equal(got, classes_) {
-		t.Errorf("outcomes %v, want %v: %+v", got, classes_, outcomes)
+		t.Errorf("outcomes %d, want %d: %+v", got, classes_, outcomes)
 	}
 }

@@ -32,6 +32,10 @@ func (c command) response() command { return c | genericNack }
 
 func (c command) isResponse() bool { return c&genericNack != 0 }
 
+func (c command) isBind() bool {
+	return c == bindTransceiver || c == bindTransmitter || c == bindReceiver
+}
+
 var commands = map[command]string{bindReceiver: "bind_receiver", bindTransmitter: "bind_transmitter", bindTransceiver: "bind_transceiver", submitSM: "submit_sm",
 	deliverSM: "deliver_sm", dataSM: "data_sm", unbind: "unbind", enquireLink: "enquire_link", alertNotification: "alert_notification"}
 

@@ -125,10 +125,9 @@ func (in *intake) store(ctx context.Context, l *long) {
 		j.answer(st)
 	}
 	l.held = nil
-	now := time.Now()
-	if st == ok {
+	if now := time.Now(); st == ok {
 		in.join.keep(l, now)
-	} else if !now.Before(l.due) {
+	} else {
 		l.due = now.Add(in.hold())
 	}
 }

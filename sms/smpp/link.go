@@ -106,7 +106,6 @@ func (l *link) bind(ctx context.Context) (*session, *sms.Error) {
 	case answer.status != ok:
 		failure = answer.status.refusal(0)
 	default:
-		s.bound.Store(true)
 		l.up(s)
 		return s, nil
 	}
@@ -246,12 +245,18 @@ func (g *Gateway) free(s *session) {
 }
 
 // doubt takes nothing to s until it has answered an enquire_link: a submit was not answered.
-func (g *Gateway) doubt(s *session) {
+func (g *Gateway) doubt(s *session) { g.avoid(s, s.doubts) }
+
+// rebind ends s, for the SMSC takes it for one that may not submit, and binds another.
+func (g *Gateway) rebind(s *session) { g.avoid(s, s.stale) }
+
+// avoid takes nothing to s, and tells who keeps it why.
+func (g *Gateway) avoid(s *session, why chan struct{}) {
 	g.mu.Lock()
 	s.doubted = true
 	g.mu.Unlock()
 	select {
-	case s.doubts <- struct{}{}:
+	case why <- struct{}{}:
 	default:
 	}
 }

@@ -114,7 +114,7 @@ func (g *Gateway) dlr(d delivery, now time.Time) (r sms.DLR, is bool) {
 	switch kind := d.esmClass & messageType; {
 	case kind == typeReceipt, kind == typeProgress:
 	case id != "" && stat != "":
-	case text.whole: // a phone may write this too: the sink has the numbers to compare
+	case text.whole: // some SMSCs leave the type out. A phone may write this too: From and To are there for the sink to compare
 	default:
 		return r, false
 	}
@@ -152,10 +152,10 @@ func receiptText(d delivery) string {
 // detail returns what the carrier says about a report, for the trail.
 func detail(d delivery, stat, code string) string {
 	var parts []string
-	if stat = printable(stat); stat != "" {
+	if stat = printable(stat, longestCode); stat != "" {
 		parts = append(parts, "stat:"+stat)
 	}
-	if code = printable(code); code != "" {
+	if code = printable(code, longestCode); code != "" {
 		parts = append(parts, "err:"+code)
 	}
 	if v := d.tlvs[pdu.TagNetworkErrorCode]; len(v) == 3 {
@@ -164,8 +164,8 @@ func detail(d delivery, stat, code string) string {
 	return strings.Join(parts, " ")
 }
 
-// printable keeps of a code what can be shown in a line.
-func printable(s string) string {
+// printable keeps of a code what can be shown in a line, at most so many characters.
+func printable(s string, most int) string {
 	keep := func(r rune) rune {
 		if r > ' ' && r <= '~' {
 			return r
@@ -173,13 +173,12 @@ func printable(s string) string {
 		return -1
 	}
 	s = strings.Map(keep, s)
-	return s[:min(len(s), 20)]
+	return s[:min(len(s), most)]
 }
 
 // normal returns the one form of an id that responses and receipts share.
 func (b IDBase) normal(id string) string {
-	id = strings.ToLower(strings.Trim(id, " \t\r\n\x00"))
-	id = id[:min(len(id), longestID)]
+	id = strings.ToLower(printable(id, longestID))
 	digits, base := id, 10
 	if b == Hex {
 		digits, base = strings.TrimPrefix(id, "0x"), 16
@@ -195,4 +194,7 @@ func (b IDBase) normal(id string) string {
 	return "0"
 }
 
-const longestID = 128 // SMPP 3.4 §5.2.23 has 64; what is longer is cut, the same on both sides
+const (
+	longestID   = 128 // SMPP 3.4 §5.2.23 has 64; what is longer is cut, the same on both sides
+	longestCode = 20
+)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/linxGnu/gosmpp/data"
@@ -33,8 +32,8 @@ type session struct {
 	doubts  chan struct{} // a submit was not answered
 	stale   chan struct{} // the SMSC says that the session is not bound
 	unbinds chan uint32   // the sequence number of an unbind of the SMSC's
-	bound   atomic.Bool   // and so requests of the SMSC are taken
 	reading sync.WaitGroup
+	bound   bool // deliveries are taken; of the reader
 
 	writing sync.Mutex
 
@@ -319,6 +318,9 @@ func (s *session) answered(f frame) {
 		if f.command == genericNack && f.status == ok {
 			f.status = status(data.ESME_RUNKNOWNERR) // a refusal without a reason
 		}
+		if f.status == ok && c.command.isBind() { // here, for the next PDU may be a deliver_sm
+			s.bound = true
+		}
 		c.answer <- f
 	case f.command == submitSM.response():
 		s.g.late.Add(1)
@@ -339,7 +341,7 @@ func (s *session) deliver(f frame) {
 	switch {
 	case err != nil: // its header is right, and so it is no case for generic_nack (SMPP 3.4 §4.3)
 		j.answer(invalidLength)
-	case !s.bound.Load():
+	case !s.bound:
 		j.answer(invalidBind)
 	case leaving || !s.g.intake(d.source).offer(j):
 		j.answer(refusedForNow)

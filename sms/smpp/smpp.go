@@ -125,10 +125,10 @@ func New(config Config) (*Gateway, error) {
 
 func (c *Config) check() error {
 	if c.Name == "" {
-		return errors.New("Name is missing")
+		return errors.New("the gateway needs a Name")
 	}
 	if _, port, err := net.SplitHostPort(c.Addr); err != nil || port == "" {
-		return fmt.Errorf("Addr %q is no host:port of an SMSC, such as smsc.example:2775", c.Addr)
+		return fmt.Errorf("the Addr %q is no host:port of an SMSC, such as smsc.example:2775", c.Addr)
 	}
 	for _, f := range []struct {
 		name, value string

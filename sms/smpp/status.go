@@ -13,15 +13,17 @@ type status uint32
 
 // The statuses that decide more than a class.
 const (
-	ok               = status(data.ESME_ROK)
-	invalidLength    = status(data.ESME_RINVCMDLEN)
-	invalidCommand   = status(data.ESME_RINVCMDID)
-	invalidBind      = status(data.ESME_RINVBNDSTS)
-	submitFailed     = status(data.ESME_RSUBMITFAIL)
-	refusedForNow    = status(data.ESME_RX_T_APPN)
-	refusedForever   = status(data.ESME_RX_P_APPN)
-	submitFailedMost = 2 // attempts that submitFailed leaves open
+	ok             = status(data.ESME_ROK)
+	invalidLength  = status(data.ESME_RINVCMDLEN)
+	invalidCommand = status(data.ESME_RINVCMDID)
+	invalidBind    = status(data.ESME_RINVBNDSTS)
+	submitFailed   = status(data.ESME_RSUBMITFAIL)
+	refusedForNow  = status(data.ESME_RX_T_APPN)
+	refusedForever = status(data.ESME_RX_P_APPN)
 )
+
+// submitFailedMost is how many attempts submitFailed leaves open.
+const submitFailedMost = 2
 
 // statuses says what a refusal means for the segment, by its command_status. What is not here is Temporary: reserved and vendor's codes
 // (from 0x400) are most often a matter of load, and a refusal was certainly not taken, so that another try sends nothing twice.

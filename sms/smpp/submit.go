@@ -76,20 +76,12 @@ func (g *Gateway) submit(ctx context.Context, mt sms.MT, segment sms.Segment, fo
 	case failure != nil:
 		return "", failure
 	case answer.status == invalidBind:
-		s.rebind()
+		g.rebind(s)
 		fallthrough
 	case answer.status != ok:
 		return "", answer.status.refusal(mt.Attempt)
 	}
 	return g.config.ResponseID.normal(messageID(answer.body)), nil
-}
-
-// rebind ends a session that the SMSC takes for one that may not submit.
-func (s *session) rebind() {
-	select {
-	case s.stale <- struct{}{}:
-	default:
-	}
 }
 
 // submitSM returns the submit_sm of a segment (SMPP 3.4 §4.4.1).

@@ -35,7 +35,8 @@ func splitHeader(octets []byte) (c concatenation, text []byte) {
 	if len(octets) == 0 || int(octets[0]) >= len(octets) {
 		return c, octets
 	}
-	header, text := octets[1:1+octets[0]], octets[1+octets[0]:]
+	length := int(octets[0])
+	header, text := octets[1:1+length], octets[1+length:]
 	for len(header) >= 2 {
 		end := 2 + int(header[1])
 		if end > len(header) {

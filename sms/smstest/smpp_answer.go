@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -83,29 +84,29 @@ type behind struct {
 func (x *session) answer(r Submitted) {
 	f := r.Fault
 	if f.Behind == 0 && f.Late+x.s.o.Latency == 0 && !(r.Taken && f.DLR.early()) {
-		x.reply(r)
+		x.reply(r, nil)
 		return
 	}
 	b := &behind{n: f.Behind, release: make(chan struct{})}
 	if f.Behind > 0 {
 		x.s.change(func() { x.waiting = append(x.waiting, b) })
 	}
+	limit := f.Late
+	if f.Behind > 0 {
+		orDefault(&limit, time.Second)
+	}
 	x.s.served.Go(func() {
 		if r.Taken && f.DLR.early() {
 			x.reportFirst(r)
 		}
-		late := f.Late + x.s.o.Latency
-		if f.Behind > 0 {
-			orDefault(&late, time.Second)
-		}
-		timer := time.NewTimer(late)
+		timer := time.NewTimer(limit + x.s.o.Latency)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-b.release:
 		case <-x.done:
 		}
-		x.reply(r)
+		x.reply(r, b)
 	})
 }
 
@@ -125,28 +126,27 @@ func (x *session) reportFirst(r Submitted) {
 	})
 }
 
-// reply sends the answer to a submit, or what goes out for it, and has the receipts follow.
-func (x *session) reply(r Submitted) {
+// reply sends the answer to a submit, or what goes out for it, and has the receipts follow. own is its place among those that wait; nil: it has none.
+func (x *session) reply(r Submitted, own *behind) {
 	mute := false
 	x.s.change(func() {
-		x.Open--
+		x.Open-- // before the client can know it, and submit the next
 		mute = x.mute && r.Status != statusBindState
-		for i := 0; i < len(x.waiting); {
-			if b := x.waiting[i]; b.n > 0 {
-				b.n--
-				i++
-				continue
-			}
-			close(x.waiting[i].release)
-			x.waiting = append(x.waiting[:i], x.waiting[i+1:]...)
-		}
 	})
 	if !mute {
 		x.put(r)
 	}
-	if r.Taken && !r.Fault.DLR.early() {
-		x.s.change(func() { x.s.report(&r, time.Now().Add(r.Fault.DLRLate)) })
-	}
+	x.s.change(func() {
+		x.waiting = slices.DeleteFunc(x.waiting, func(b *behind) bool {
+			if b.n--; b.n == 0 && b != own {
+				close(b.release)
+			}
+			return b.n <= 0 || b == own
+		})
+		if r.Taken && !r.Fault.DLR.early() {
+			x.s.report(&r, time.Now().Add(r.Fault.DLRLate))
+		}
+	})
 }
 
 // put writes the answer, or does what the fault wants instead.

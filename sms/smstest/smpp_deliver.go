@@ -111,7 +111,7 @@ func (x *session) version() (v byte) {
 // due takes the next delivery out of the queue; none: it says how long that will be so. The lock is held.
 func (x *session) due(otherwise time.Duration) (*delivery, time.Duration) {
 	s := x.s
-	if s.held || !x.receives() || x.delivering >= s.o.Deliveries || len(s.queue) == 0 {
+	if s.held || x.Gone || !x.receives() || x.delivering >= s.o.Deliveries || len(s.queue) == 0 {
 		return nil, otherwise
 	}
 	if pause := time.Until(s.queue[0].At); pause > 0 {

@@ -127,8 +127,16 @@ func TestSMPPFaults(t *testing.T) {
 		}},
 		{"behind two others", smstest.SMPPFault{Behind: 2, DLR: smstest.NoDLR}, 3, func(c *raw, seq uint32) {
 			two, three := c.send(4, body{text: "2"}.octets()), c.send(4, body{text: "3"}.octets())
+			begun := time.Now()
 			c.want(answered, 0, two)
 			c.want(answered, 0, three)
+			if c.want(answered, 0, seq); time.Since(begun) > 900*time.Millisecond {
+				c.t.Error("it waited for nothing")
+			}
+		}},
+		{"behind one that does not come", smstest.SMPPFault{Behind: 2, Late: 30 * time.Millisecond, DLR: smstest.NoDLR}, 2, func(c *raw, seq uint32) {
+			two := c.send(4, body{text: "2"}.octets())
+			c.want(answered, 0, two)
 			c.want(answered, 0, seq)
 		}},
 		{"DLR before the answer", smstest.SMPPFault{DLR: smstest.Early}, 1, func(c *raw, seq uint32) {

@@ -80,15 +80,20 @@ func (x *session) end() {
 		x.Gone = true
 		x.s.past = append(x.s.past, x.Session)
 		for _, q := range x.sent {
-			if q.d != nil && !q.late {
-				x.s.enqueue(q.d, time.Now())
-			}
-			if q.answer != nil {
-				close(q.answer)
-			}
+			x.drop(q)
 		}
 	})
 	x.s.logf("connection %d: closed", x.ID)
+}
+
+// drop gives up waiting for an answer, since the connection has ended. The lock is held.
+func (x *session) drop(q *request) {
+	if q.d != nil && !q.late {
+		x.s.enqueue(q.d, time.Now())
+	}
+	if q.answer != nil {
+		close(q.answer)
+	}
 }
 
 // broken says what ended the reading.
@@ -151,16 +156,22 @@ func (x *session) out(octets []byte) {
 	}
 }
 
-// request sends a request of the server, and remembers it until it is answered.
+// request sends a request of the server, and remembers it until it is answered. On a connection that has ended meanwhile it is as one that was not answered.
 func (x *session) request(command uint32, body []byte, q request) {
 	var p pdu
 	x.s.change(func() {
+		if x.Gone {
+			x.drop(&q)
+			return
+		}
 		x.sequence = x.sequence%maxSequence + 1
 		q.command, q.at = command, time.Now()
 		x.sent[x.sequence] = &q
 		p = pdu{command: command, sequence: x.sequence, body: body}
 	})
-	x.write(p)
+	if p.command != 0 {
+		x.write(p)
+	}
 }
 
 // handle answers a PDU; false: the connection ends.

@@ -168,6 +168,9 @@ func TestGolden(t *testing.T) {
 		}
 	}
 	c.ended()
+	if err := s.Bound(soon(t), 0); err != nil {
+		t.Fatal(err)
+	}
 	r := s.Submits()[0]
 	if r.Source != (smstest.Address{TON: 5, Addr: "Godwit"}) || r.Concat != smstest.UDH8 || r.Ref != 0x2A || r.Segment != 1 || r.Total != 2 || r.Text != "你" {
 		t.Errorf("submitted %+v", r)
