@@ -24,7 +24,7 @@ import (
 func gatewaysOf(cfg config.Config, opt Options) (gateways []*meter, err error) {
 	for _, g := range cfg.SMS.Gateways {
 		f := fittings{
-			cfg: g, sms: cfg.SMS, opt: opt, log: opt.Log.With().Str("part", "sms").Str("gateway", g.Name).Logger(), wire: wireOf(opt.Log, g.Name),
+			cfg: g, sms: cfg.SMS, opt: opt, log: opt.Log.With().Str("part", "sms").Logger(), wire: wireOf(opt.Log, g.Name),
 		}
 		if cfg.Listen.HTTP != "" {
 			f.url = callbackURL(cfg, g.Name)

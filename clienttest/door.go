@@ -56,7 +56,7 @@ func (d *Door) LeadTo(b *Broker) {
 	d.broker = b
 }
 
-// On has decide say what becomes of each call; nil: all pass.
+// On has decide say what becomes of each call, one at a time; nil: all pass. It must not call the door.
 func (d *Door) On(decide func(*http.Request) Deal) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -79,13 +79,7 @@ func (d *Door) News() <-chan struct{} {
 
 // ServeHTTP implements http.Handler.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	d.mu.Lock()
-	b, decide := d.broker, d.deal
-	d.mu.Unlock()
-	deal := Deal{}
-	if decide != nil {
-		deal = decide(r)
-	}
+	b, deal := d.decide(r)
 	call := Call{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery}
 	var answer *httptest.ResponseRecorder
 	if deal.Refuse == 0 && b != nil {
@@ -115,6 +109,15 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.calls = append(d.calls, call)
 	close(d.news)
 	d.news = make(chan struct{})
+}
+
+func (d *Door) decide(r *http.Request) (*Broker, Deal) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.deal == nil {
+		return d.broker, Deal{}
+	}
+	return d.broker, d.deal(r)
 }
 
 // proxy is the way to a broker as it listens now.

@@ -90,6 +90,15 @@ func want(t *testing.T, a clienttest.Arrival, peer contacts.Address, text string
 	}
 }
 
+// other waits for the next message of a kind with another id: one whose acknowledgement did not leave the client before its DISCONNECT comes again.
+func other(p *clienttest.Phone, kind, id string) clienttest.Arrival {
+	for {
+		if a := p.Next(kind); a.ID != id {
+			return a
+		}
+	}
+}
+
 // ended compares a receipt.
 func ended(t *testing.T, r delivery.ReceiptBody, state, via string, reason delivery.Reason) {
 	t.Helper()

@@ -20,6 +20,21 @@ import (
 // TestMosquitto plays the method against `godwit serve` with the clients of Debian's mosquitto-clients.
 func TestMosquitto(t *testing.T) {
 	t.Parallel()
+	needMosquitto(t)
+	for version, v := range map[string]clienttest.Version{"mqttv311": clienttest.V311, "5": clienttest.V5} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			m := &mosquitto{t: t, version: version, Process: clienttest.StartProcess(t, push(func(p *config.Push) {
+				p.AckTimeout, p.OfflineGrace = config.Duration(time.Second), config.Duration(time.Second)
+			}))}
+			m.play(v)
+		})
+	}
+}
+
+// needMosquitto skips a test whose programs are missing.
+func needMosquitto(t *testing.T) {
+	t.Helper()
 	for _, program := range []string{"mosquitto_pub", "mosquitto_sub", "stdbuf"} {
 		if _, err := exec.LookPath(program); err == nil {
 			continue
@@ -29,15 +44,6 @@ func TestMosquitto(t *testing.T) {
 			t.Fatalf(missing, program)
 		}
 		t.Skipf(missing, program)
-	}
-	for version, v := range map[string]clienttest.Version{"mqttv311": clienttest.V311, "5": clienttest.V5} {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			m := &mosquitto{t: t, version: version, Process: clienttest.StartProcess(t, push(func(p *config.Push) {
-				p.AckTimeout, p.OfflineGrace = config.Duration(time.Second), config.Duration(time.Second)
-			}))}
-			m.play(v)
-		})
 	}
 }
 

@@ -55,6 +55,20 @@ func (p *Process) Start() {
 	p.awaitReady()
 }
 
+// Godwit runs a command of the program with the broker's configuration, and returns what it printed. It must end with exit status 0.
+func (p *Process) Godwit(args ...string) string {
+	p.t.Helper()
+	cmd := exec.CommandContext(p.t.Context(), p.binary, append(args, "--config", p.file)...)
+	cmd.Env = cleanEnv()
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		p.t.Fatalf("godwit %s: %v: %s", strings.Join(args, " "), err, complaint.String())
+	}
+	return string(out)
+}
+
 // write writes the configuration file, and a file for each secret of a gateway, since YAML shows none.
 func (p *Process) write() error {
 	text, err := p.cfg.YAML()

@@ -24,6 +24,9 @@ type smppStage struct {
 	ann  *clienttest.Phone
 	sent []string // what was published, by number: number(i) has the key key(i)
 	seen int      // of them, whose end was seen
+
+	// killed: the broker dies in between. A report of segment 1 that it has taken while segment 2 is under way is known by an id that dies with it.
+	killed bool
 }
 
 // smppTo has a broker send by SMPP only, with waits that are short.
@@ -128,9 +131,6 @@ func (s *smppStage) ends() (unknown int) {
 		tries[x.Dest.Addr] = append(tries[x.Dest.Addr], x)
 	}
 	outcomes := map[string]int{}
-	for i := range s.seen {
-		delete(tries, number(i))
-	}
 	for i, r := range all {
 		i += s.seen
 		path := s.Explain(r.ID)
@@ -139,12 +139,18 @@ func (s *smppStage) ends() (unknown int) {
 			unknown++
 		}
 		outcomes[r.State+" "+string(r.Reason)]++
-		if fault := wrongEnd(r, tries[number(i)], s.sent[i], lost); fault != "" {
+		fault := wrongEnd(r, tries[number(i)], s.sent[i], lost)
+		if s.killed && lost && r.Segments > 1 && fault == "want delivered" && r.Reason == delivery.OutcomeLost {
+			continue
+		}
+		if fault != "" {
 			s.t.Errorf("message %d: %s; receipt %+v; the SMSC read %s; trail:%s", i, fault, r, triesText(tries[number(i)]), trailText(path.Trail))
 		}
-		delete(tries, number(i))
 	}
 	s.seen = len(s.sent)
+	for i := range s.sent {
+		delete(tries, number(i))
+	}
 	for to := range tries {
 		s.t.Errorf("submits to %s, to whom nothing was sent", to)
 	}

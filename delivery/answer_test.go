@@ -370,6 +370,20 @@ func TestReportOfAnUnknownMessage(t *testing.T) {
 			w.is(w.send(&delivery.Message{From: ann, To: eve}), delivery.Delivered, delivery.ViaSMS, delivery.NotRegistered)
 		})
 	})
+	t.Run("the process died before the answer, and again", func(t *testing.T) {
+		bubble(t, nil, func(w *world) {
+			w.gateway.slow = time.Second
+			id := w.send(&delivery.Message{From: ann, To: eve, Payload: []byte(strings.Repeat("x", 200))})
+			w.is(id, delivery.Submitting, 0, delivery.NotRegistered)
+			w.crash()
+			dlr(w, sms.DLR{ID: "x1", From: string(own), State: sms.DeliveredSMS})
+			w.crash()
+			dlr(w, sms.DLR{ID: "x2", From: string(own), State: sms.DeliveredSMS})
+			w.is(id, delivery.Delivered, delivery.ViaSMS, delivery.NotRegistered)
+			w.pass(time.Hour)
+			w.submits(1)
+		})
+	})
 	t.Run("after a crash", func(t *testing.T) {
 		bubble(t, nil, func(w *world) {
 			lost(w)

@@ -369,6 +369,11 @@ func (e *Engine) early(ctx context.Context, m *Message) error {
 	if m.State != OutcomeUnknown {
 		return nil
 	}
+	return e.remembered(ctx, m)
+}
+
+// remembered applies the reports that came before it was known that they can only be about m.
+func (e *Engine) remembered(ctx context.Context, m *Message) error {
 	for _, r := range e.unknowns.earlyFor(m) {
 		if id, segment, ok := e.unknowns.named(r, time.Now()); ok && id == m.ID {
 			e.unknowns.met(r.Gateway, r.ID)

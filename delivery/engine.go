@@ -273,18 +273,21 @@ func (e *Engine) committed(results []result) {
 // recover reads what is open, behind the back of what comes in meanwhile.
 func (e *Engine) recover() {
 	const batch = 256
-	var some, submitted []*Message
+	var some, submitted, orphans []*Message
 	hand := func() {
 		ms := some
 		some = nil
 		e.dlv.call(func(now time.Time) { e.dlv.recover(ms, now) })
 	}
 	for {
-		submitted = submitted[:0]
+		submitted, orphans = submitted[:0], orphans[:0]
 		err := e.cfg.Store.Recover(e.ctx, time.Now().Add(-originAge), func(m *Message) error {
 			e.origins.recovered(m)
 			if m.SMS != nil && m.SMS.Holding && m.SMS.Until.IsZero() {
 				submitted = append(submitted, m)
+			}
+			if m.State == OutcomeUnknown || m.unanswered() {
+				orphans = append(orphans, m)
 			}
 			if !m.Settled() {
 				m.Payload = nil // decisions do not need it, and it may be much
@@ -314,6 +317,11 @@ func (e *Engine) recover() {
 	case <-e.ctx.Done():
 	}
 	e.meetAgain(submitted)
+	for _, m := range orphans { // reports that came while the store was read
+		if err := e.remembered(e.ctx, m); err != nil && e.ctx.Err() == nil {
+			e.log.Error().Err(err).Msg("a report of an SMS from before the start could not be stored")
+		}
+	}
 }
 
 // meetAgain looks for reports that came before the crash, when the answer to their submit was stored just before it.
@@ -342,7 +350,7 @@ func (d *deliverer) recover(ms []*Message, now time.Time) {
 		if _, closed := d.settled[m.ID]; closed || d.open[m.ID] != nil {
 			continue
 		}
-		d.e.unknowns.update(m)
+		d.e.unknowns.orphan(m)
 		r := d.openRef(d.line(m.To), m)
 		if r == nil {
 			continue

@@ -226,7 +226,7 @@ func (m *Message) Report(segment int, id string, state sms.DLRState, detail stri
 }
 
 // about corrects which segment a report is about: the one that the carrier has under its id, and none that the carrier has under another. Of several segments
-// of unknown outcome it may have been the wrong one that a report was given to, when neither the carrier's id nor our reference told (Engine.identified).
+// whose ids nobody knows it may have been given to the wrong one, when neither the carrier's id nor our reference told (Engine.identified).
 func (l *Leg) about(segment int, id string) int {
 	if segment == 0 || id == "" || l.Segments[segment-1].ID == id {
 		return segment
@@ -240,7 +240,7 @@ func (l *Leg) about(segment int, id string) int {
 		return segment
 	}
 	for i, s := range l.Segments {
-		if s.ID == "" && s.State == SegmentUnknown {
+		if s.ID == "" && s.State < SegmentTaken {
 			return i + 1
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
-// unknowns finds the message of unknown outcome that a report can only be about whose id nobody knows: the one that its user_message_reference names, or the
+// unknowns finds the message of unknown outcome, or with a claim that died with the process before, that a report can only be about whose id nobody knows: the one that its user_message_reference names, or the
 // only one of its pair of numbers. Reports that come before the outcome is known to be unknown are remembered for a while. All of it is a hint, in memory.
 type unknowns struct {
 	mu    sync.Mutex
@@ -36,11 +36,16 @@ const (
 func newUnknowns() *unknowns { return &unknowns{pairs: map[string][]unknown{}, where: map[ID]string{}} }
 
 // update notes what a message has become.
-func (u *unknowns) update(m *Message) {
+func (u *unknowns) update(m *Message) { u.note(m, false) }
+
+// orphan notes a message of the time before the start. Nobody will answer a claim that it has.
+func (u *unknowns) orphan(m *Message) { u.note(m, true) }
+
+func (u *unknowns) note(m *Message, orphan bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	pair, in := u.where[m.ID]
-	is := m.State == OutcomeUnknown && m.SMS != nil && !m.Settled()
+	is := m.SMS != nil && !m.Settled() && (m.State == OutcomeUnknown || (in || orphan) && m.unanswered())
 	switch {
 	case in && !is:
 		rest := slices.DeleteFunc(u.pairs[pair], func(o unknown) bool { return o.id == m.ID })
@@ -60,6 +65,11 @@ func (u *unknowns) update(m *Message) {
 		u.where[m.ID] = pair
 		u.pairs[pair] = append(u.pairs[pair], o)
 	}
+}
+
+// unanswered reports whether a claim is under way, or was when the process ended.
+func (m *Message) unanswered() bool {
+	return m.State == Submitting && m.SMS != nil && m.SMS.Holding && !m.SMS.Until.IsZero()
 }
 
 // earlyFor returns the reports that came early and may be about a message.

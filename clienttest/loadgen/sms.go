@@ -173,7 +173,6 @@ type hearing struct {
 	at     map[uint64]int64 // when the receipt came that says delivered, by sequence
 	want   uint64
 	done   chan struct{} // closed when all were delivered
-	others uint64        // receipts with another final state
 }
 
 // take books a receipt.
