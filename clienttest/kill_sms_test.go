@@ -30,22 +30,10 @@ func TestKillSMS(t *testing.T) {
 		c.SMS.ResponseTimeout = config.Duration(time.Second)
 	})
 	p.SMS.On(weather)
-	var senders []*smsSender
-	for i := range 6 {
-		s := &smsSender{index: i, user: contacts.Address(fmt.Sprintf("boiler-%d", i)), broker: p.Broker}
-		s.login = raw.Connect{Version: []byte{raw.V311, raw.V5}[i%2], ClientID: "sender", Username: string(s.user), Password: p.Token(s.user), Clean: true}
-		p.Connect(s.watcher()).Disconnect() // its receipts are kept from now on
-		senders = append(senders, s)
-	}
+	senders := smsSenders(p)
 	killUnderLoad(t, p, senders)
 
-	var ends []delivery.ReceiptBody
-	for _, s := range senders {
-		watcher := p.Connect(s.watcher())
-		for i := range s.acknowledged {
-			ends = append(ends, watcher.Final(key(i)))
-		}
-	}
+	ends := finals(p, senders)
 	if err := p.SMS.Quiet(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -88,8 +76,10 @@ func weather(r smstest.Received) smstest.Fault {
 func unreported(to string) bool { return to[len(to)-1] == '5' }
 
 // reported tells whether a DLR came, even one after the end.
-func reported(p picture.Path) bool {
-	return slices.ContainsFunc(p.Trail, func(s picture.Step) bool { return s.Event == "report" })
+func reported(p picture.Path) bool { return happened(p, delivery.EventReport) }
+
+func happened(p picture.Path, event string) bool {
+	return slices.ContainsFunc(p.Trail, func(s picture.Step) bool { return s.Event == event })
 }
 
 // killUnderLoad returns when the senders have got the last acknowledgement that they waited for.
@@ -151,6 +141,17 @@ type smsSender struct {
 	login        raw.Connect
 	broker       *clienttest.Broker
 	acknowledged int
+}
+
+// smsSenders returns some, whose receipts are kept from now on.
+func smsSenders(p *clienttest.Process) (senders []*smsSender) {
+	for i := range 6 {
+		s := &smsSender{index: i, user: contacts.Address(fmt.Sprintf("boiler-%d", i)), broker: p.Broker}
+		s.login = raw.Connect{Version: []byte{raw.V311, raw.V5}[i%2], ClientID: "sender", Username: string(s.user), Password: p.Token(s.user), Clean: true}
+		p.Connect(s.watcher()).Disconnect()
+		senders = append(senders, s)
+	}
+	return senders
 }
 
 func (s *smsSender) watcher() clienttest.Login {

@@ -90,6 +90,13 @@ func (b *Broker) Explain(id string) (p picture.Path) {
 	return p
 }
 
+// Money returns what SMS have cost and may cost.
+func (b *Broker) Money() (m broker.Money) {
+	b.t.Helper()
+	b.operator.ask("GET", "/money", nil, &m)
+	return m
+}
+
 // Messages returns the newest messages, up to 1,000.
 func (b *Broker) Messages() []picture.Message {
 	b.t.Helper()
