@@ -31,7 +31,7 @@ func TestGammu(t *testing.T) {
 		g := config.DefaultGateway(config.KindGammu, "stick")
 		g.Dir, g.Number = config.Path(dir), string(clienttest.OurNumber)
 		c.SMS.Gateways = []config.Gateway{g}
-		c.SMS.Unknown.Hold = config.Duration(2 * time.Second)
+		c.SMS.ResponseTimeout, c.SMS.Unknown.Hold = config.Duration(2*time.Second), config.Duration(2*time.Second)
 	})
 	p.Hide(string(cleo))
 	connect := func() *clienttest.Phone { return p.Connect(clienttest.Login{User: ann, Persistent: true}) }
