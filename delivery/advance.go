@@ -170,7 +170,7 @@ func (m *Message) Expire(now time.Time) (*Message, Effects) {
 type Facts struct {
 	Registered bool   // the recipient
 	Denied     bool   // the recipient's prefix
-	OptedOut   bool   // the recipient
+	OptedOut   bool   // the recipient, and it is no message of the broker itself
 	Over       Reason // the limit that is known to be used up; empty: none is
 }
 
@@ -224,7 +224,7 @@ func (m *Message) forbids(f Facts, r Rules) Reason {
 		return NotText
 	case f.Denied:
 		return PrefixDenied
-	case f.OptedOut && !m.Service:
+	case f.OptedOut:
 		return OptedOut
 	}
 	return f.Over

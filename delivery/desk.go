@@ -129,6 +129,11 @@ func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, e
 		return nil, err
 	}
 	c := &claim{gateway: g, from: from, text: e.text(m, from.name)}
+	to, _ := m.To.Number()
+	if e.optedOut(m, to) { // since it was asked, or between two segments
+		c.forbidden = OptedOut
+		return c, nil
+	}
 	c.segments, err = g.Abilities().Split(c.text)
 	if err != nil || len(c.segments) > e.rules.MaxSegments {
 		c.forbidden = TooLong // that it is text was asked before
@@ -138,7 +143,6 @@ func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, e
 		c.forbidden = GatewayRefused
 		return c, nil
 	}
-	to, _ := m.To.Number()
 	c.price, _ = e.cfg.Policy.Prices.Of(to)
 	return c, nil
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
@@ -85,11 +86,16 @@ func limitReason(key string) Reason {
 // facts are what the policy is asked with; it reads memory only.
 func (e *Engine) facts(m *Message, registered bool, now time.Time) Facts {
 	to, _ := m.To.Number()
-	f := Facts{Registered: registered, Denied: !e.cfg.Policy.Allows(to) || e.dispatch != nil && !e.dispatch.Routed(to), OptedOut: e.cfg.OptOuts != nil && e.cfg.OptOuts.Out(to)}
+	f := Facts{Registered: registered, Denied: !e.cfg.Policy.Allows(to) || e.dispatch != nil && !e.dispatch.Routed(to), OptedOut: e.optedOut(m, to)}
 	if segments, err := sms.Split(e.rules.text(m)); err == nil {
 		f.Over = e.limits.over(e.cfg.Policy.Reserve(m.From, to, len(segments), m.SMS == nil || m.SMS.Booked.IsZero(), false, now))
 	}
 	return f
+}
+
+// optedOut reports whether a message may not go to a number because its owner wants no SMS.
+func (e *Engine) optedOut(m *Message, to contacts.Number) bool {
+	return e.cfg.OptOuts != nil && !m.Service && e.cfg.OptOuts.Out(to)
 }
 
 // givenBack are the counts that a finished attempt gives back.
