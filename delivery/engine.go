@@ -397,16 +397,21 @@ func (e *Engine) want(m *Message, prio sms.Priority, tried uint64) {
 	if !number || e.dispatch == nil {
 		return
 	}
-	w := sms.Want{Ref: sms.Ref(m.ID), To: to, Priority: prio}
-	for i, g := range e.gateways {
-		if tried&(1<<i) != 0 {
-			w.Tried = append(w.Tried, g.Name())
-		}
-	}
+	w := sms.Want{Ref: sms.Ref(m.ID), To: to, Priority: prio, Tried: e.names(tried)}
 	if m.SMS.begun() {
 		w.Only = m.SMS.Gateway // the rest of a message goes where its beginning is
 	}
 	e.dispatch.Want(w)
+}
+
+// names are those of a bit set of gateways.
+func (e *Engine) names(gateways uint64) (names []string) {
+	for i, g := range e.gateways {
+		if gateways&(1<<i) != 0 {
+			names = append(names, g.Name())
+		}
+	}
+	return names
 }
 
 func (e *Engine) drop(id ID) {
