@@ -248,8 +248,8 @@ func (e *Engine) Report(ctx context.Context, mt sms.MT, gateway string, outcomes
 		}
 		now := time.Now()
 		next, fx := m.Outcome(mt.Attempt, outcomes, dlr, now, e.rules)
-		if next == nil {
-			return nil
+		if next == nil { // an earlier call stored it, and may have failed then
+			return e.meetAgain(ctx, m)
 		}
 		change := e.change(next, fx, now)
 		change.Counts = e.givenBack(next, fx.Back)

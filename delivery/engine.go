@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -313,27 +314,28 @@ func (e *Engine) recover() {
 	case <-e.recovered:
 	case <-e.ctx.Done():
 	}
-	e.meetAgain(submitted)
-}
-
-// meetAgain looks for reports that came before the crash, when the answer to their submit was stored just before it.
-func (e *Engine) meetAgain(submitted []*Message) {
-	const some = 256
-	var change Change
-	for i, m := range submitted {
-		change.Meetings = append(change.Meetings, m.meetings(m.SMS.Gateway)...)
-		if len(change.Meetings) < some && i < len(submitted)-1 {
-			continue
-		}
-		err := e.commit(e.ctx, change, Effects{})
-		if err == nil {
-			err = e.met(e.ctx, change.Meetings)
-		}
-		if err != nil && e.ctx.Err() == nil {
+	for ms := range slices.Chunk(submitted, batch) {
+		if err := e.meetAgain(e.ctx, ms...); err != nil && e.ctx.Err() == nil {
 			e.log.Error().Err(err).Msg("reports of SMS from before the start could not be looked for")
 		}
-		change.Meetings = nil
 	}
+}
+
+// meetAgain looks for reports that came before the answers to submits that are stored, when they could not be applied with them.
+func (e *Engine) meetAgain(ctx context.Context, ms ...*Message) error {
+	var change Change
+	for _, m := range ms {
+		if m.SMS != nil {
+			change.Meetings = append(change.Meetings, m.meetings(m.SMS.Gateway)...)
+		}
+	}
+	if len(change.Meetings) == 0 {
+		return nil
+	}
+	if err := e.commit(ctx, change, Effects{}); err != nil {
+		return err
+	}
+	return e.met(ctx, change.Meetings)
 }
 
 // recover takes open messages of the time before the start.
