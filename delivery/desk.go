@@ -53,6 +53,7 @@ func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT
 	for {
 		m, err := e.cfg.Store.Message(ctx, ID(ref))
 		if errors.Is(err, ErrNotFound) || err == nil && (g == nil || !m.Claimable(time.Now())) {
+			e.dlv.call(func(time.Time) { e.dlv.again(ID(ref), intent{}) }) // it may not know what an earlier try has written
 			return sms.MT{}, false, nil
 		}
 		if err != nil {
