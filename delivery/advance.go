@@ -263,7 +263,7 @@ func (m *Message) Claimable(now time.Time) bool {
 	case Submitting:
 		return m.SMS.Until.IsZero()
 	case Delivered:
-		return m.SMS != nil && m.SMS.Holding && m.SMS.Until.IsZero() && m.SMS.has(SegmentOpen) && m.SMS.has(SegmentTaken)
+		return m.SMS != nil && m.SMS.Holding && m.SMS.Until.IsZero() && m.SMS.has(SegmentOpen) && m.SMS.sent()
 	}
 	return false
 }
@@ -394,6 +394,11 @@ func (l *Leg) has(s SegmentState) bool {
 		}
 	}
 	return false
+}
+
+// sent reports whether the carrier has some of the message, or had.
+func (l *Leg) sent() bool {
+	return slices.ContainsFunc(l.Segments, func(s Segment) bool { return s.State >= SegmentTaken })
 }
 
 func (l *Leg) all(s SegmentState) bool {

@@ -36,7 +36,7 @@ func (m *Message) Outcome(claim int, outcomes []sms.Outcome, dlr bool, now time.
 		a.unknown(detail, r)
 	case leg.all(SegmentTaken):
 		a.taken(dlr, r)
-	case leg.has(SegmentTaken):
+	case leg.sent():
 		a.partly(worst, detail, r)
 	default:
 		a.nothingSent(worst, detail, outcomes, r)
@@ -342,7 +342,7 @@ func (m *Message) Overdue(now time.Time, r Rules) (*Message, Effects) {
 
 // partly reports whether the carrier has some segments and may still get the others.
 func (m *Message) partly(now time.Time, r Rules) bool {
-	return m.SMS.has(SegmentOpen) && m.SMS.has(SegmentTaken) && now.Before(m.Expires) && m.SMS.Attempts < r.Tries
+	return m.SMS.has(SegmentOpen) && m.SMS.sent() && now.Before(m.Expires) && m.SMS.Attempts < r.Tries
 }
 
 // resend opens the unknown segments again: the operator prefers one too many to none.
@@ -355,7 +355,7 @@ func (a *advance) resend() {
 	}
 	a.note("S4", EventReleased, "", "sent again after an unknown outcome")
 	a.m.Due = a.now
-	if leg.has(SegmentTaken) {
+	if leg.sent() {
 		a.become(Submitting, 0, leg.Cause)
 		return
 	}
