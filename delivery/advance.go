@@ -334,6 +334,7 @@ func (m *Message) Order(o Order, now time.Time) (*Message, Effects) {
 		}
 		a.note("", EventOrdered, "", "SMS now")
 		a.m.SMSPolicy = SMSOnly
+		a.m.Due = now // not later: the attempts before it ask for no pause
 		a.m.State, a.m.Reason, a.m.At = Accepted, "", now
 	default:
 		return nil, Effects{}
