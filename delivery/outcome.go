@@ -318,7 +318,11 @@ func (m *Message) Overdue(now time.Time, r Rules) (*Message, Effects) {
 				a.m.SMS.Segments[i].State = SegmentUnknown
 			}
 		}
-		a.unknown("no answer was recorded", r)
+		if !a.m.SMS.has(SegmentUnknown) { // reports said that the carrier has all of it
+			a.taken(true, r)
+		} else {
+			a.unknown("no answer was recorded", r)
+		}
 	case m.State == Delivered && !m.partly(now, r):
 		a.endClaim()
 	case m.State == Delivered: // by a push, with a torso at the carrier: the rest is sent
