@@ -209,10 +209,15 @@ func (m *Message) Report(segment int, id string, state sms.DLRState, detail stri
 	if m.SMS == nil || segment > len(m.SMS.Segments) {
 		return nil, Effects{}
 	}
-	segment = m.SMS.about(segment, id)
+	if about := m.SMS.about(segment, id); about >= 0 || state != sms.DeliveredSMS { // what was delivered was, by whichever attempt
+		segment = about
+	}
 	a := m.advance(now)
 	changed := false
 	for i := range a.m.SMS.Segments {
+		if m.SMS.Until.IsZero() && m.SMS.Segments[i].State == SegmentOpen && state != sms.DeliveredSMS {
+			continue // it is about an attempt that is over, and the segment goes out again
+		}
 		if segment == 0 || segment == i+1 {
 			changed = a.m.SMS.Segments[i].report(id, state) || changed
 		}
@@ -227,6 +232,7 @@ func (m *Message) Report(segment int, id string, state sms.DLRState, detail stri
 
 // about corrects which segment a report is about: the one that the carrier has under its id, and none that the carrier has under another. Of several segments
 // of unknown outcome it may have been the wrong one that a report was given to, when neither the carrier's id nor our reference told (Engine.identified).
+// A segment that was sent again has another id than the reports of the attempt before; those are about none, -1.
 func (l *Leg) about(segment int, id string) int {
 	if segment == 0 || id == "" || l.Segments[segment-1].ID == id {
 		return segment
@@ -244,7 +250,7 @@ func (l *Leg) about(segment int, id string) int {
 			return i + 1
 		}
 	}
-	return segment
+	return -1
 }
 
 func reportWord(s sms.DLRState) string {
