@@ -140,7 +140,7 @@ func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, e
 		c.forbidden = TooLong // that it is text was asked before
 		return c, nil
 	}
-	if m.SMS.begun() && len(c.segments) != len(m.SMS.Segments) { // the template or the gateway was changed since
+	if m.SMS.begun() && (g.Name() != m.SMS.Gateway || len(c.segments) != len(m.SMS.Segments)) { // gateways or template were changed since
 		c.forbidden = GatewayRefused
 		return c, nil
 	}
