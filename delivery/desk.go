@@ -79,7 +79,6 @@ func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT
 			e.claims.put(ref, c.next)
 			return e.mt(c), true, nil
 		case errors.As(err, &over):
-			e.learnLimit(ctx, over.Key, c.counts)
 			return sms.MT{}, false, e.refuse(ctx, m.ID, limitReason(over.Key))
 		case errors.Is(err, ErrConflict), errors.Is(err, sms.ErrTaken): // somebody was faster: look again
 		default:
@@ -118,7 +117,6 @@ type claim struct {
 	text      string
 	segments  []sms.Segment
 	price     sms.Money
-	counts    []sms.Count
 	forbidden Reason // the policy says no
 	next      *Message
 }
@@ -162,8 +160,7 @@ func (e *Engine) claim(ctx context.Context, m *Message, c *claim, w want) error 
 	first := m.SMS == nil || m.SMS.Booked.IsZero()
 	change := e.change(next, fx, now)
 	change.Talk = c.from.talk
-	c.counts = e.cfg.Policy.Reserve(m.From, to, next.SMS.open(), first, first && c.from.quick, now)
-	change.Counts = c.counts
+	change.Counts = e.cfg.Policy.Reserve(m.From, to, next.SMS.open(), first, first && c.from.quick, now)
 	if err := e.commit(ctx, change, fx); err != nil {
 		return err
 	}

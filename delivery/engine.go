@@ -261,6 +261,7 @@ func (e *Engine) Run(ctx context.Context) error {
 // committed is told what became of a group: first whoever waits for it, then the deliverer.
 func (e *Engine) committed(results []result) {
 	for _, r := range results {
+		e.limits.learn(r.p.change.Counts, r.err)
 		if r.p.acceptor != nil {
 			r.p.acceptor.Accepted(r.p.change.Message, r.err)
 		}
@@ -430,7 +431,6 @@ func (e *Engine) commit(ctx context.Context, change Change, fx Effects) error {
 	}
 	select {
 	case err := <-p.answer:
-		e.limits.learn(change.Counts, err)
 		return err
 	case <-ctx.Done():
 		return ctx.Err() // it may still be written; whoever asks again sees it

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -22,25 +23,24 @@ type total struct {
 
 func newLimits() *limits { return &limits{totals: map[string]total{}} }
 
-// learn takes what a commit has made of counters.
+// learn takes what a commit has made of counters, or which of them refused it. It is called in the order of the commits, or what is known would not be the latest.
 func (l *limits) learn(counts []sms.Count, err error) {
-	if err != nil || len(counts) == 0 {
+	var over *sms.OverLimit
+	if len(counts) == 0 || err != nil && !errors.As(err, &over) {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range counts {
-		if c.Most > 0 || l.totals[c.Key] != (total{}) {
+		switch {
+		case over != nil && c.Key == over.Key:
+			l.totals[c.Key] = total{c.Total - c.Add, c.Until}
+			return
+		case over != nil:
+		case c.Most > 0 || l.totals[c.Key] != (total{}):
 			l.totals[c.Key] = total{c.Total, c.Until}
 		}
 	}
-}
-
-// set notes what a counter stands at.
-func (l *limits) set(c sms.Count, value int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.totals[c.Key] = total{value, c.Until}
 }
 
 // over returns the limit that the counts would pass, as a reason; empty: none that is known of.
@@ -129,16 +129,4 @@ func (e *Engine) Spend(ctx context.Context) (Spend, error) {
 	}
 	currency := p.Prices.Currency
 	return Spend{sms.Money{Micros: totals[0], Currency: currency}, sms.Money{Micros: totals[1], Currency: currency}, p.DayBudget, p.MonthBudget}, nil
-}
-
-// learnLimit reads what a counter stands at that refused a claim, so that the next message need not be refused by the store.
-func (e *Engine) learnLimit(ctx context.Context, key string, counts []sms.Count) {
-	for _, c := range counts {
-		if c.Key != key {
-			continue
-		}
-		if totals, err := e.cfg.Store.Totals(ctx, key); err == nil {
-			e.limits.set(c, totals[0])
-		}
-	}
 }
