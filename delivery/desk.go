@@ -102,12 +102,28 @@ func (c *claims) put(ref sms.Ref, m *Message) {
 	c.open[ref] = m
 }
 
-func (c *claims) take(ref sms.Ref) *Message {
+func (c *claims) get(ref sms.Ref) *Message {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.open[ref]
+	return c.open[ref]
+}
+
+func (c *claims) end(ref sms.Ref) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	delete(c.open, ref)
-	return m
+}
+
+// between reports whether an MT is under way between the numbers of a report, which then may be about it.
+func (c *claims) between(r sms.DLR) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.open {
+		if l := m.SMS; l.Gateway == r.Gateway && l.From == r.From && string(m.To) == string(r.To) {
+			return true
+		}
+	}
+	return false
 }
 
 // A claim is what an attempt at a message is drawn up to be.
@@ -231,9 +247,21 @@ func (e *Engine) mt(c *claim) sms.MT {
 
 // Report makes durable what became of a claim, with the gateway's ids, under which its reports will come (sms.Desk). Reports that came before are applied at once.
 func (e *Engine) Report(ctx context.Context, mt sms.MT, gateway string, outcomes []sms.Outcome) error {
+	err := e.answer(ctx, mt, gateway, outcomes)
+	if err == nil {
+		m := e.claims.get(mt.Ref)
+		e.claims.end(mt.Ref)
+		if m != nil {
+			err = e.early(ctx, m)
+		}
+	}
+	return err
+}
+
+func (e *Engine) answer(ctx context.Context, mt sms.MT, gateway string, outcomes []sms.Outcome) error {
 	g := e.gateway(gateway)
 	dlr := g != nil && g.Abilities().DLR
-	for m := e.claims.take(mt.Ref); ; m = nil { // mostly nothing else has happened to it
+	for m := e.claims.get(mt.Ref); ; m = nil { // mostly nothing else has happened to it
 		var err error
 		if m == nil {
 			m, err = e.cfg.Store.Message(ctx, ID(mt.Ref))
@@ -261,7 +289,8 @@ func (e *Engine) Report(ctx context.Context, mt sms.MT, gateway string, outcomes
 		if err == nil {
 			e.submitted.note(change.Meetings)
 			e.spent(next, fx.Spent)
-			err = errors.Join(e.met(ctx, change.Meetings), e.early(ctx, next))
+			e.unknowns.update(next)
+			err = e.met(ctx, change.Meetings)
 		}
 		return err
 	}
@@ -348,7 +377,7 @@ func (e *Engine) DLR(ctx context.Context, r sms.DLR) error {
 			return e.report(ctx, id, segment, r.ID, r.State, r.Detail)
 		}
 	}
-	if id, segment, ok := e.unknowns.named(r, time.Now()); ok {
+	if id, segment, ok := e.unknowns.named(r, time.Now(), e.claims.between(r)); ok {
 		return e.identified(ctx, id, segment, r)
 	}
 	return nil
@@ -365,16 +394,11 @@ func (e *Engine) identified(ctx context.Context, id ID, segment int, r sms.DLR) 
 	return e.report(ctx, id, segment, r.ID, r.State, r.Detail)
 }
 
-// early applies reports that came while it was not yet known that the outcome is unknown.
+// early applies reports that came while an MT was under way between their numbers, and so could be about it: they were not, or its outcome is unknown.
 func (e *Engine) early(ctx context.Context, m *Message) error {
-	e.unknowns.update(m)
-	if m.State != OutcomeUnknown {
-		return nil
-	}
-	for _, r := range e.unknowns.earlyFor(m) {
-		if id, segment, ok := e.unknowns.named(r, time.Now()); ok && id == m.ID {
-			e.unknowns.met(r.Gateway, r.ID)
-			if err := e.identified(ctx, id, segment, r); err != nil {
+	for _, r := range e.unknowns.takeEarly(m) {
+		if id, segment, ok := e.unknowns.named(r.report, r.at, e.claims.between(r.report)); ok {
+			if err := e.identified(ctx, id, segment, r.report); err != nil {
 				return err
 			}
 		}
