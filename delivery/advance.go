@@ -170,7 +170,7 @@ func (m *Message) Expire(now time.Time) (*Message, Effects) {
 type Facts struct {
 	Registered bool   // the recipient
 	Denied     bool   // the recipient's prefix
-	OptedOut   bool   // the recipient
+	OptedOut   bool   // the recipient, and it is no message of the broker itself
 	Over       Reason // the limit that is known to be used up; empty: none is
 }
 
@@ -224,7 +224,7 @@ func (m *Message) forbids(f Facts, r Rules) Reason {
 		return NotText
 	case f.Denied:
 		return PrefixDenied
-	case f.OptedOut && !m.Service:
+	case f.OptedOut:
 		return OptedOut
 	}
 	return f.Over
@@ -263,7 +263,7 @@ func (m *Message) Claimable(now time.Time) bool {
 	case Submitting:
 		return m.SMS.Until.IsZero()
 	case Delivered:
-		return m.SMS != nil && m.SMS.Holding && m.SMS.Until.IsZero() && m.SMS.has(SegmentOpen) && m.SMS.has(SegmentTaken)
+		return m.SMS != nil && m.SMS.Holding && m.SMS.Until.IsZero() && m.SMS.has(SegmentOpen) && m.SMS.sent()
 	}
 	return false
 }
@@ -334,6 +334,7 @@ func (m *Message) Order(o Order, now time.Time) (*Message, Effects) {
 		}
 		a.note("", EventOrdered, "", "SMS now")
 		a.m.SMSPolicy = SMSOnly
+		a.m.Due = now // not later: the attempts before it ask for no pause
 		a.m.State, a.m.Reason, a.m.At = Accepted, "", now
 	default:
 		return nil, Effects{}
@@ -394,6 +395,11 @@ func (l *Leg) has(s SegmentState) bool {
 		}
 	}
 	return false
+}
+
+// sent reports whether the carrier has some of the message, or had.
+func (l *Leg) sent() bool {
+	return slices.ContainsFunc(l.Segments, func(s Segment) bool { return s.State >= SegmentTaken })
 }
 
 func (l *Leg) all(s SegmentState) bool {

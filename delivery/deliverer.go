@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"errors"
-	"math/bits"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -255,7 +254,7 @@ func (d *deliverer) failover(m *Message, gateway string, now time.Time) {
 			r.tried |= 1 << i
 		}
 	}
-	if bits.OnesCount64(r.tried) >= len(d.e.dispatch.Gateways(to)) {
+	if !d.e.dispatch.Another(to, d.e.names(r.tried)) {
 		r.tried = 0 // all were; the next round is when the message is due
 		return
 	}

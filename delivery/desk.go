@@ -53,6 +53,7 @@ func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT
 	for {
 		m, err := e.cfg.Store.Message(ctx, ID(ref))
 		if errors.Is(err, ErrNotFound) || err == nil && (g == nil || !m.Claimable(time.Now())) {
+			e.dlv.call(func(time.Time) { e.dlv.again(ID(ref), intent{}) }) // it may not know what an earlier try has written
 			return sms.MT{}, false, nil
 		}
 		if err != nil {
@@ -78,7 +79,6 @@ func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT
 			e.claims.put(ref, c.next)
 			return e.mt(c), true, nil
 		case errors.As(err, &over):
-			e.learnLimit(ctx, over.Key, c.counts)
 			return sms.MT{}, false, e.refuse(ctx, m.ID, limitReason(over.Key))
 		case errors.Is(err, ErrConflict), errors.Is(err, sms.ErrTaken): // somebody was faster: look again
 		default:
@@ -102,12 +102,28 @@ func (c *claims) put(ref sms.Ref, m *Message) {
 	c.open[ref] = m
 }
 
-func (c *claims) take(ref sms.Ref) *Message {
+func (c *claims) get(ref sms.Ref) *Message {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.open[ref]
+	return c.open[ref]
+}
+
+func (c *claims) end(ref sms.Ref) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	delete(c.open, ref)
-	return m
+}
+
+// between reports whether an MT is under way between the numbers of a report, which then may be about it.
+func (c *claims) between(r sms.DLR) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.open {
+		if l := m.SMS; l.Gateway == r.Gateway && l.From == r.From && string(m.To) == string(r.To) {
+			return true
+		}
+	}
+	return false
 }
 
 // A claim is what an attempt at a message is drawn up to be.
@@ -117,7 +133,6 @@ type claim struct {
 	text      string
 	segments  []sms.Segment
 	price     sms.Money
-	counts    []sms.Count
 	forbidden Reason // the policy says no
 	next      *Message
 }
@@ -129,16 +144,20 @@ func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, e
 		return nil, err
 	}
 	c := &claim{gateway: g, from: from, text: e.text(m, from.name)}
+	to, _ := m.To.Number()
+	if e.optedOut(m, to) { // since it was asked, or between two segments
+		c.forbidden = OptedOut
+		return c, nil
+	}
 	c.segments, err = g.Abilities().Split(c.text)
 	if err != nil || len(c.segments) > e.rules.MaxSegments {
 		c.forbidden = TooLong // that it is text was asked before
 		return c, nil
 	}
-	if m.SMS.begun() && len(c.segments) != len(m.SMS.Segments) { // the template or the gateway was changed since
+	if m.SMS.begun() && (g.Name() != m.SMS.Gateway || len(c.segments) != len(m.SMS.Segments)) { // gateways or template were changed since
 		c.forbidden = GatewayRefused
 		return c, nil
 	}
-	to, _ := m.To.Number()
 	c.price, _ = e.cfg.Policy.Prices.Of(to)
 	return c, nil
 }
@@ -157,8 +176,7 @@ func (e *Engine) claim(ctx context.Context, m *Message, c *claim, w want) error 
 	first := m.SMS == nil || m.SMS.Booked.IsZero()
 	change := e.change(next, fx, now)
 	change.Talk = c.from.talk
-	c.counts = e.cfg.Policy.Reserve(m.From, to, next.SMS.open(), first, first && c.from.quick, now)
-	change.Counts = c.counts
+	change.Counts = e.cfg.Policy.Reserve(m.From, to, next.SMS.open(), first, first && c.from.quick, now)
 	if err := e.commit(ctx, change, fx); err != nil {
 		return err
 	}
@@ -229,9 +247,21 @@ func (e *Engine) mt(c *claim) sms.MT {
 
 // Report makes durable what became of a claim, with the gateway's ids, under which its reports will come (sms.Desk). Reports that came before are applied at once.
 func (e *Engine) Report(ctx context.Context, mt sms.MT, gateway string, outcomes []sms.Outcome) error {
+	err := e.answer(ctx, mt, gateway, outcomes)
+	if err == nil {
+		m := e.claims.get(mt.Ref)
+		e.claims.end(mt.Ref)
+		if m != nil {
+			err = e.early(ctx, m)
+		}
+	}
+	return err
+}
+
+func (e *Engine) answer(ctx context.Context, mt sms.MT, gateway string, outcomes []sms.Outcome) error {
 	g := e.gateway(gateway)
 	dlr := g != nil && g.Abilities().DLR
-	for m := e.claims.take(mt.Ref); ; m = nil { // mostly nothing else has happened to it
+	for m := e.claims.get(mt.Ref); ; m = nil { // mostly nothing else has happened to it
 		var err error
 		if m == nil {
 			m, err = e.cfg.Store.Message(ctx, ID(mt.Ref))
@@ -244,8 +274,8 @@ func (e *Engine) Report(ctx context.Context, mt sms.MT, gateway string, outcomes
 		}
 		now := time.Now()
 		next, fx := m.Outcome(mt.Attempt, outcomes, dlr, now, e.rules)
-		if next == nil {
-			return nil
+		if next == nil { // an earlier call stored it, and may have failed then
+			return e.meetAgain(ctx, m)
 		}
 		change := e.change(next, fx, now)
 		change.Counts = e.givenBack(next, fx.Back)
@@ -259,7 +289,8 @@ func (e *Engine) Report(ctx context.Context, mt sms.MT, gateway string, outcomes
 		if err == nil {
 			e.submitted.note(change.Meetings)
 			e.spent(next, fx.Spent)
-			err = errors.Join(e.met(ctx, change.Meetings), e.early(ctx, next))
+			e.unknowns.update(next)
+			err = e.met(ctx, change.Meetings)
 		}
 		return err
 	}
@@ -346,7 +377,7 @@ func (e *Engine) DLR(ctx context.Context, r sms.DLR) error {
 			return e.report(ctx, id, segment, r.ID, r.State, r.Detail)
 		}
 	}
-	if id, segment, ok := e.unknowns.named(r, time.Now()); ok {
+	if id, segment, ok := e.unknowns.named(r, time.Now(), e.claims.between(r)); ok {
 		return e.identified(ctx, id, segment, r)
 	}
 	return nil
@@ -363,21 +394,11 @@ func (e *Engine) identified(ctx context.Context, id ID, segment int, r sms.DLR) 
 	return e.report(ctx, id, segment, r.ID, r.State, r.Detail)
 }
 
-// early applies reports that came while it was not yet known that the outcome is unknown.
+// early applies reports that came while an MT was under way between their numbers, and so could be about it: they were not, or its outcome is unknown.
 func (e *Engine) early(ctx context.Context, m *Message) error {
-	e.unknowns.update(m)
-	if m.State != OutcomeUnknown {
-		return nil
-	}
-	return e.remembered(ctx, m)
-}
-
-// remembered applies the reports that came before it was known that they can only be about m.
-func (e *Engine) remembered(ctx context.Context, m *Message) error {
-	for _, r := range e.unknowns.earlyFor(m) {
-		if id, segment, ok := e.unknowns.named(r, time.Now()); ok && id == m.ID {
-			e.unknowns.met(r.Gateway, r.ID)
-			if err := e.identified(ctx, id, segment, r); err != nil {
+	for _, r := range e.unknowns.takeEarly(m) {
+		if id, segment, ok := e.unknowns.named(r.report, r.at, e.claims.between(r.report)); ok {
+			if err := e.identified(ctx, id, segment, r.report); err != nil {
 				return err
 			}
 		}

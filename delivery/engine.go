@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -260,6 +261,7 @@ func (e *Engine) Run(ctx context.Context) error {
 // committed is told what became of a group: first whoever waits for it, then the deliverer.
 func (e *Engine) committed(results []result) {
 	for _, r := range results {
+		e.limits.learn(r.p.change.Counts, r.err)
 		if r.p.acceptor != nil {
 			r.p.acceptor.Accepted(r.p.change.Message, r.err)
 		}
@@ -316,32 +318,33 @@ func (e *Engine) recover() {
 	case <-e.recovered:
 	case <-e.ctx.Done():
 	}
-	e.meetAgain(submitted)
+	for ms := range slices.Chunk(submitted, batch) {
+		if err := e.meetAgain(e.ctx, ms...); err != nil && e.ctx.Err() == nil {
+			e.log.Error().Err(err).Msg("reports of SMS from before the start could not be looked for")
+		}
+	}
 	for _, m := range orphans { // reports that came while the store was read
-		if err := e.remembered(e.ctx, m); err != nil && e.ctx.Err() == nil {
+		if err := e.early(e.ctx, m); err != nil && e.ctx.Err() == nil {
 			e.log.Error().Err(err).Msg("a report of an SMS from before the start could not be stored")
 		}
 	}
 }
 
-// meetAgain looks for reports that came before the crash, when the answer to their submit was stored just before it.
-func (e *Engine) meetAgain(submitted []*Message) {
-	const some = 256
+// meetAgain looks for reports that came before the answers to submits that are stored, when they could not be applied with them.
+func (e *Engine) meetAgain(ctx context.Context, ms ...*Message) error {
 	var change Change
-	for i, m := range submitted {
-		change.Meetings = append(change.Meetings, m.meetings(m.SMS.Gateway)...)
-		if len(change.Meetings) < some && i < len(submitted)-1 {
-			continue
+	for _, m := range ms {
+		if m.SMS != nil {
+			change.Meetings = append(change.Meetings, m.meetings(m.SMS.Gateway)...)
 		}
-		err := e.commit(e.ctx, change, Effects{})
-		if err == nil {
-			err = e.met(e.ctx, change.Meetings)
-		}
-		if err != nil && e.ctx.Err() == nil {
-			e.log.Error().Err(err).Msg("reports of SMS from before the start could not be looked for")
-		}
-		change.Meetings = nil
 	}
+	if len(change.Meetings) == 0 {
+		return nil
+	}
+	if err := e.commit(ctx, change, Effects{}); err != nil {
+		return err
+	}
+	return e.met(ctx, change.Meetings)
 }
 
 // recover takes open messages of the time before the start.
@@ -405,16 +408,21 @@ func (e *Engine) want(m *Message, prio sms.Priority, tried uint64) {
 	if !number || e.dispatch == nil {
 		return
 	}
-	w := sms.Want{Ref: sms.Ref(m.ID), To: to, Priority: prio}
-	for i, g := range e.gateways {
-		if tried&(1<<i) != 0 {
-			w.Tried = append(w.Tried, g.Name())
-		}
-	}
+	w := sms.Want{Ref: sms.Ref(m.ID), To: to, Priority: prio, Tried: e.names(tried)}
 	if m.SMS.begun() {
 		w.Only = m.SMS.Gateway // the rest of a message goes where its beginning is
 	}
 	e.dispatch.Want(w)
+}
+
+// names are those of a bit set of gateways.
+func (e *Engine) names(gateways uint64) (names []string) {
+	for i, g := range e.gateways {
+		if gateways&(1<<i) != 0 {
+			names = append(names, g.Name())
+		}
+	}
+	return names
 }
 
 func (e *Engine) drop(id ID) {
@@ -431,7 +439,6 @@ func (e *Engine) commit(ctx context.Context, change Change, fx Effects) error {
 	}
 	select {
 	case err := <-p.answer:
-		e.limits.learn(change.Counts, err)
 		return err
 	case <-ctx.Done():
 		return ctx.Err() // it may still be written; whoever asks again sees it

@@ -2,9 +2,11 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
+	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
@@ -21,25 +23,24 @@ type total struct {
 
 func newLimits() *limits { return &limits{totals: map[string]total{}} }
 
-// learn takes what a commit has made of counters.
+// learn takes what a commit has made of counters, or which of them refused it. It is called in the order of the commits, or what is known would not be the latest.
 func (l *limits) learn(counts []sms.Count, err error) {
-	if err != nil || len(counts) == 0 {
+	var over *sms.OverLimit
+	if len(counts) == 0 || err != nil && !errors.As(err, &over) {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range counts {
-		if c.Most > 0 || l.totals[c.Key] != (total{}) {
+		switch {
+		case over != nil && c.Key == over.Key:
+			l.totals[c.Key] = total{c.Total - c.Add, c.Until}
+			return
+		case over != nil:
+		case c.Most > 0 || l.totals[c.Key] != (total{}):
 			l.totals[c.Key] = total{c.Total, c.Until}
 		}
 	}
-}
-
-// set notes what a counter stands at.
-func (l *limits) set(c sms.Count, value int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.totals[c.Key] = total{value, c.Until}
 }
 
 // over returns the limit that the counts would pass, as a reason; empty: none that is known of.
@@ -85,11 +86,16 @@ func limitReason(key string) Reason {
 // facts are what the policy is asked with; it reads memory only.
 func (e *Engine) facts(m *Message, registered bool, now time.Time) Facts {
 	to, _ := m.To.Number()
-	f := Facts{Registered: registered, Denied: !e.cfg.Policy.Allows(to) || e.dispatch != nil && !e.dispatch.Routed(to), OptedOut: e.cfg.OptOuts != nil && e.cfg.OptOuts.Out(to)}
+	f := Facts{Registered: registered, Denied: !e.cfg.Policy.Allows(to) || e.dispatch != nil && !e.dispatch.Routed(to), OptedOut: e.optedOut(m, to)}
 	if segments, err := sms.Split(e.rules.text(m)); err == nil {
 		f.Over = e.limits.over(e.cfg.Policy.Reserve(m.From, to, len(segments), m.SMS == nil || m.SMS.Booked.IsZero(), false, now))
 	}
 	return f
+}
+
+// optedOut reports whether a message may not go to a number because its owner wants no SMS.
+func (e *Engine) optedOut(m *Message, to contacts.Number) bool {
+	return e.cfg.OptOuts != nil && !m.Service && e.cfg.OptOuts.Out(to)
 }
 
 // givenBack are the counts that a finished attempt gives back.
@@ -123,16 +129,4 @@ func (e *Engine) Spend(ctx context.Context) (Spend, error) {
 	}
 	currency := p.Prices.Currency
 	return Spend{sms.Money{Micros: totals[0], Currency: currency}, sms.Money{Micros: totals[1], Currency: currency}, p.DayBudget, p.MonthBudget}, nil
-}
-
-// learnLimit reads what a counter stands at that refused a claim, so that the next message need not be refused by the store.
-func (e *Engine) learnLimit(ctx context.Context, key string, counts []sms.Count) {
-	for _, c := range counts {
-		if c.Key != key {
-			continue
-		}
-		if totals, err := e.cfg.Store.Totals(ctx, key); err == nil {
-			e.limits.set(c, totals[0])
-		}
-	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/sms"
@@ -113,7 +115,7 @@ func (e *Engine) Assign(ctx context.Context, id ID, to contacts.Address) (*Messa
 		return nil, ErrTooLate
 	}
 	for {
-		m := &Message{From: from.From, To: to, Root: RootMO, Payload: from.Payload, Own: from.Own, Key: Key{Correlation: sum("assigned", id.String())}}
+		m := &Message{From: peerInTopic(from.From), To: to, Root: RootMO, Payload: from.Payload, Own: from.Own, Key: Key{Correlation: sum("assigned", id.String())}}
 		talk, err := e.hand(ctx, from, to)
 		if err != nil {
 			return nil, err
@@ -134,9 +136,22 @@ func (e *Engine) Assign(ctx context.Context, id ID, to contacts.Address) (*Messa
 	}
 }
 
+// peerInTopic is the sender of an SMS as a part of a topic: a carrier may give anything.
+func peerInTopic(from contacts.Address) contacts.Address {
+	return contacts.Address(strings.Map(func(r rune) rune {
+		if strings.ContainsRune("+#/", r) || unicode.IsControl(r) {
+			return '_'
+		}
+		return r
+	}, strings.ToValidUTF8(string(from), "_")))
+}
+
 // hand returns the pair of numbers of an SMS as the user's, when it is no conversation of somebody else.
 func (e *Engine) hand(ctx context.Context, m *Message, to contacts.Address) (*sms.Talk, error) {
 	peer := contacts.Number(m.From)
+	if _, err := contacts.ParseNumber(string(peer)); err != nil { // nobody can answer it
+		return nil, nil
+	}
 	talks, err := e.cfg.Store.Talks(ctx, peer)
 	if err != nil || !e.own(m.Own) {
 		return nil, err

@@ -36,7 +36,7 @@ func (m *Message) Outcome(claim int, outcomes []sms.Outcome, dlr bool, now time.
 		a.unknown(detail, r)
 	case leg.all(SegmentTaken):
 		a.taken(dlr, r)
-	case leg.has(SegmentTaken):
+	case leg.sent():
 		a.partly(worst, detail, r)
 	default:
 		a.nothingSent(worst, detail, outcomes, r)
@@ -209,10 +209,15 @@ func (m *Message) Report(segment int, id string, state sms.DLRState, detail stri
 	if m.SMS == nil || segment > len(m.SMS.Segments) {
 		return nil, Effects{}
 	}
-	segment = m.SMS.about(segment, id)
+	if about := m.SMS.about(segment, id); about >= 0 || state != sms.DeliveredSMS { // what was delivered was, by whichever attempt
+		segment = about
+	}
 	a := m.advance(now)
 	changed := false
 	for i := range a.m.SMS.Segments {
+		if m.SMS.Until.IsZero() && m.SMS.Segments[i].State == SegmentOpen && state != sms.DeliveredSMS {
+			continue // it is about an attempt that is over, and the segment goes out again
+		}
 		if segment == 0 || segment == i+1 {
 			changed = a.m.SMS.Segments[i].report(id, state) || changed
 		}
@@ -227,6 +232,7 @@ func (m *Message) Report(segment int, id string, state sms.DLRState, detail stri
 
 // about corrects which segment a report is about: the one that the carrier has under its id, and none that the carrier has under another. Of several segments
 // whose ids nobody knows it may have been given to the wrong one, when neither the carrier's id nor our reference told (Engine.identified).
+// A segment that was sent again has another id than the reports of the attempt before; those are about none, -1.
 func (l *Leg) about(segment int, id string) int {
 	if segment == 0 || id == "" || l.Segments[segment-1].ID == id {
 		return segment
@@ -244,7 +250,7 @@ func (l *Leg) about(segment int, id string) int {
 			return i + 1
 		}
 	}
-	return segment
+	return -1
 }
 
 func reportWord(s sms.DLRState) string {
@@ -318,7 +324,11 @@ func (m *Message) Overdue(now time.Time, r Rules) (*Message, Effects) {
 				a.m.SMS.Segments[i].State = SegmentUnknown
 			}
 		}
-		a.unknown("no answer was recorded", r)
+		if !a.m.SMS.has(SegmentUnknown) { // reports said that the carrier has all of it
+			a.taken(true, r)
+		} else {
+			a.unknown("no answer was recorded", r)
+		}
 	case m.State == Delivered && !m.partly(now, r):
 		a.endClaim()
 	case m.State == Delivered: // by a push, with a torso at the carrier: the rest is sent
@@ -342,7 +352,7 @@ func (m *Message) Overdue(now time.Time, r Rules) (*Message, Effects) {
 
 // partly reports whether the carrier has some segments and may still get the others.
 func (m *Message) partly(now time.Time, r Rules) bool {
-	return m.SMS.has(SegmentOpen) && m.SMS.has(SegmentTaken) && now.Before(m.Expires) && m.SMS.Attempts < r.Tries
+	return m.SMS.has(SegmentOpen) && m.SMS.sent() && now.Before(m.Expires) && m.SMS.Attempts < r.Tries
 }
 
 // resend opens the unknown segments again: the operator prefers one too many to none.
@@ -355,7 +365,7 @@ func (a *advance) resend() {
 	}
 	a.note("S4", EventReleased, "", "sent again after an unknown outcome")
 	a.m.Due = a.now
-	if leg.has(SegmentTaken) {
+	if leg.sent() {
 		a.become(Submitting, 0, leg.Cause)
 		return
 	}

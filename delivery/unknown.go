@@ -72,20 +72,23 @@ func (m *Message) unanswered() bool {
 	return m.State == Submitting && m.SMS != nil && m.SMS.Holding && !m.SMS.Until.IsZero()
 }
 
-// earlyFor returns the reports that came early and may be about a message.
-func (u *unknowns) earlyFor(m *Message) (all []sms.DLR) {
+// takeEarly returns the reports that came early between the numbers of a message, and forgets them.
+func (u *unknowns) takeEarly(m *Message) (all []earlyReport) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for _, r := range u.early {
-		if r.report.Gateway == m.SMS.Gateway && r.report.From == m.SMS.From && string(r.report.To) == string(m.To) {
-			all = append(all, r.report)
+	u.early = slices.DeleteFunc(u.early, func(r earlyReport) bool {
+		its := r.report.Gateway == m.SMS.Gateway && r.report.From == m.SMS.From && string(r.report.To) == string(m.To)
+		if its {
+			all = append(all, r)
 		}
-	}
+		return its
+	})
 	return all
 }
 
-// named returns the message and segment that a report is about; ok false: it may be several, or none yet, and is remembered.
-func (u *unknowns) named(r sms.DLR, now time.Time) (id ID, segment int, ok bool) {
+// named returns the message and segment that a report is about that came at a time; ok false: it may be several, one that is under way, or none yet, and is
+// remembered.
+func (u *unknowns) named(r sms.DLR, now time.Time, underWay bool) (id ID, segment int, ok bool) {
 	if r.From == "" || r.To == "" {
 		return id, 0, false
 	}
@@ -99,7 +102,7 @@ func (u *unknowns) named(r sms.DLR, now time.Time) (id ID, segment int, ok bool)
 			}
 		}
 	}
-	if len(open) == 1 && r.Reference == 0 {
+	if len(open) == 1 && r.Reference == 0 && !underWay {
 		return open[0].id, open[0].first, true
 	}
 	expired := 0

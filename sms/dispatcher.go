@@ -95,6 +95,19 @@ func (d *Dispatcher) Gateways(to contacts.Number) (names []string) {
 	return names
 }
 
+// Another reports whether a gateway beside those that were tried may take what goes to a number. One that an operator has paused may not.
+func (d *Dispatcher) Another(to contacts.Number, tried []string) bool {
+	left := d.routes.paths[d.routes.to(to)].all &^ d.mask(tried)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.lanes {
+		if l.held {
+			left &^= 1 << l.index
+		}
+	}
+	return left != 0
+}
+
 // Routed reports whether a route takes what goes to a number.
 func (d *Dispatcher) Routed(to contacts.Number) bool { return d.routes.to(to) != d.routes.nowhere }
 

@@ -163,7 +163,7 @@ type Count struct {
 	Add   int64     // negative gives back, and is never refused
 	Most  int64     // the total may not exceed it; 0: no limit
 	Until time.Time // the counter is kept until then
-	Total int64     // set when it is committed
+	Total int64     // set when it is committed, and when it is refused: what it would have been
 }
 
 // An OverLimit error says which Count was refused. Nothing of its change was written.

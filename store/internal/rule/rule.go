@@ -72,13 +72,18 @@ func HasMessage(k delivery.Kind) bool { return k != delivery.Receipt }
 // A KeyID names what one sender calls a message to one recipient. Text and Correlation are different name spaces.
 type KeyID [16]byte
 
-// KeyOf returns the KeyID of a message, which must have a key.
+// KeyOf returns the KeyID of a message, which must have a key. That of an SMS that came in is the gateway's, wherever it went: its pair of numbers may be
+// somebody else's when the carrier repeats it.
 func KeyOf(m *delivery.Message) (id KeyID) {
 	var buf [256]byte
+	to := m.To
+	if m.Root == delivery.RootMO {
+		to = ""
+	}
 	b := append(buf[:0], byte(len(m.From)))
 	b = append(b, m.From...)
-	b = append(b, byte(len(m.To)))
-	b = append(b, m.To...)
+	b = append(b, byte(len(to)))
+	b = append(b, to...)
 	if m.Key.Text != "" {
 		b = append(append(b, 't'), m.Key.Text...)
 	} else {
