@@ -23,8 +23,8 @@ type Effects struct {
 // Back is what an attempt gives back of what its claim had booked.
 type Back struct {
 	Segments int       // whose price is
-	SMS      bool      // the message does not count as an SMS of its sender, recipient and prefix any more
-	At       time.Time // when it was booked
+	Booked   time.Time // when that was
+	Counted  time.Time // when the message was counted as an SMS of its sender, recipient and prefix, which it is no more; zero: it still is
 }
 
 // advance is a message on its way to its next state. The message that it started from is left as it was.
@@ -238,6 +238,7 @@ type Claim struct {
 	Cause     Reason
 	Until     time.Time
 	Segments  int
+	Digest    uint32     // of the text
 	Price     sms.Money  // of one segment; zero: not known
 	Pushes    []PushedTo // devices that did not answer: the pushes are withdrawn
 	Evidence  string     // for the trail
@@ -284,7 +285,10 @@ func (m *Message) Claim(c Claim, now time.Time) (*Message, Effects) {
 	leg.Attempts++
 	leg.Claims++
 	leg.Gateway, leg.Node, leg.From, leg.Until, leg.Holding = c.Gateway, c.Node, c.From, c.Until, true
-	leg.Price, leg.Booked = c.Price.Times(c.Segments), now
+	leg.Price, leg.Booked, leg.Digest = c.Price.Times(c.Segments), now, c.Digest
+	if leg.Counted.IsZero() {
+		leg.Counted = now
+	}
 	if leg.Cause == "" {
 		leg.Cause = c.Cause
 		for _, p := range c.Pushes {

@@ -46,11 +46,13 @@ func (m *Message) AppendBinary(b []byte) ([]byte, error) {
 	for i := range m.Trail {
 		w.step(&m.Trail[i])
 	}
-	if m.Own != "" || m.Service || m.SMS != nil && !m.SMS.Booked.IsZero() {
+	if m.Own != "" || m.Service || m.SMS != nil {
 		w.str(string(m.Own))
 		w.bool(m.Service)
 		if m.SMS != nil {
 			w.time(m.SMS.Booked)
+			w.time(m.SMS.Counted)
+			w.uint(uint64(m.SMS.Digest))
 		}
 	}
 	return w.b, nil
@@ -95,7 +97,8 @@ func (m *Message) UnmarshalBinary(b []byte) error {
 		m.Own = contacts.Number(r.str())
 		m.Service = r.byte() == 1
 		if m.SMS != nil {
-			m.SMS.Booked = r.time()
+			m.SMS.Booked, m.SMS.Counted = r.time(), r.time()
+			m.SMS.Digest = uint32(r.uint())
 		}
 	}
 	if r.bad {

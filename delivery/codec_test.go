@@ -58,11 +58,13 @@ func anyMessage(t *rapid.T) *delivery.Message {
 			Attempts: rapid.IntRange(0, 9).Draw(t, "attempts"), Claims: rapid.IntRange(0, 99).Draw(t, "claims"), Gateway: text.Draw(t, "gateway"),
 			Node: text.Draw(t, "node"), From: text.Draw(t, "originator"), Until: micros("until"), Cause: reason("cause"), Price: money("price"),
 			Holding: rapid.Bool().Draw(t, "holding"), Submitted: micros("submitted"),
+			Booked: micros("booked"), Counted: micros("counted"), Digest: rapid.Uint32().Draw(t, "digest of the text"),
 		}
 		for range rapid.IntRange(0, 4).Draw(t, "segments") {
 			m.SMS.Segments = append(m.SMS.Segments, delivery.Segment{ID: text.Draw(t, "sid"), State: delivery.SegmentState(rapid.ByteRange(0, 4).Draw(t, "sstate"))})
 		}
 	}
+	m.Own, m.Service = contacts.Number(text.Draw(t, "own")), rapid.Bool().Draw(t, "service")
 	for range rapid.IntRange(0, 4).Draw(t, "steps") {
 		m.Trail = append(m.Trail, delivery.Step{
 			At: micros("step at"), Step: "S3", Event: rapid.SampledFrom([]string{delivery.EventPushed, delivery.EventNoWayBack, "something else"}).Draw(t, "event"),

@@ -12,6 +12,8 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
@@ -137,6 +139,9 @@ type claim struct {
 	next      *Message
 }
 
+// digest tells whether a later attempt has the same text.
+func (c *claim) digest() uint32 { return uint32(xxhash.Sum64String(c.text)) }
+
 // draw draws up an attempt: originator, text, segments and price as they are at this gateway.
 func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, error) {
 	from, err := e.originate(ctx, m, g.Abilities().Number, time.Now())
@@ -154,7 +159,7 @@ func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, e
 		c.forbidden = TooLong // that it is text was asked before
 		return c, nil
 	}
-	if m.SMS.begun() && (g.Name() != m.SMS.Gateway || len(c.segments) != len(m.SMS.Segments)) { // gateways or template were changed since
+	if m.SMS.begun() && (g.Name() != m.SMS.Gateway || len(c.segments) != len(m.SMS.Segments) || c.digest() != m.SMS.Digest) { // gateways or template were changed since
 		c.forbidden = GatewayRefused
 		return c, nil
 	}
@@ -166,14 +171,14 @@ func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, e
 func (e *Engine) claim(ctx context.Context, m *Message, c *claim, w want) error {
 	now := time.Now()
 	next, fx := m.Claim(Claim{
-		Gateway: c.gateway.Name(), From: c.from.name, Cause: w.cause, Pushes: w.pushes, Until: now.Add(e.cfg.Response), Segments: len(c.segments), Price: c.price,
+		Gateway: c.gateway.Name(), From: c.from.name, Cause: w.cause, Pushes: w.pushes, Until: now.Add(e.cfg.Response), Segments: len(c.segments), Digest: c.digest(), Price: c.price,
 		Evidence: c.from.evidence, NoWayBack: c.from.noWay,
 	}, now)
 	if next == nil {
 		return nil
 	}
 	to, _ := m.To.Number()
-	first := m.SMS == nil || m.SMS.Booked.IsZero()
+	first := m.SMS == nil || m.SMS.Counted.IsZero()
 	change := e.change(next, fx, now)
 	change.Talk = c.from.talk
 	change.Counts = e.cfg.Policy.Reserve(m.From, to, next.SMS.open(), first, first && c.from.quick, now)

@@ -124,7 +124,9 @@ type Leg struct {
 	Cause     Reason    // why it became an SMS: not_registered, no_answer, …
 	Segments  []Segment
 	Price     sms.Money // of all segments; zero: not known
-	Booked    time.Time // when its attempt was booked on budgets and caps; zero: it is not
+	Booked    time.Time // when the latest attempt was booked on the budgets
+	Counted   time.Time // when it was counted as an SMS of its sender, recipient and prefix; zero: it is not
+	Digest    uint32    // of the text that the segments are of
 	Holding   bool      // a claim stands: DLRs and money are booked on it, also after a push was acknowledged
 	Submitted time.Time
 }

@@ -88,7 +88,7 @@ func (e *Engine) facts(m *Message, registered bool, now time.Time) Facts {
 	to, _ := m.To.Number()
 	f := Facts{Registered: registered, Denied: !e.cfg.Policy.Allows(to) || e.dispatch != nil && !e.dispatch.Routed(to), OptedOut: e.optedOut(m, to)}
 	if segments, err := sms.Split(e.rules.text(m)); err == nil {
-		f.Over = e.limits.over(e.cfg.Policy.Reserve(m.From, to, len(segments), m.SMS == nil || m.SMS.Booked.IsZero(), false, now))
+		f.Over = e.limits.over(e.cfg.Policy.Reserve(m.From, to, len(segments), m.SMS == nil || m.SMS.Counted.IsZero(), false, now))
 	}
 	return f
 }
@@ -99,12 +99,15 @@ func (e *Engine) optedOut(m *Message, to contacts.Number) bool {
 }
 
 // givenBack are the counts that a finished attempt gives back.
-func (e *Engine) givenBack(m *Message, b Back) []sms.Count {
-	if b == (Back{}) || b.At.IsZero() {
-		return nil
-	}
+func (e *Engine) givenBack(m *Message, b Back) (counts []sms.Count) {
 	to, _ := m.To.Number()
-	return e.cfg.Policy.Release(m.From, to, b.Segments, b.SMS, b.At)
+	if b.Segments > 0 {
+		counts = e.cfg.Policy.Release(m.From, to, b.Segments, false, b.Booked)
+	}
+	if !b.Counted.IsZero() {
+		counts = append(counts, e.cfg.Policy.Release(m.From, to, 0, true, b.Counted)...)
+	}
+	return counts
 }
 
 // spent counts what the carrier has, or may have.

@@ -53,7 +53,7 @@ func (a *advance) book(class sms.Class, late, opened bool) {
 		}
 	case opened:
 		a.fx.Back.Segments++
-		a.fx.Back.At = a.m.SMS.Booked
+		a.fx.Back.Booked = a.m.SMS.Booked
 	}
 }
 
@@ -151,8 +151,7 @@ func (a *advance) partly(worst sms.Class, detail string, r Rules) {
 // nothingSent releases the claim: nothing of the message is with the carrier.
 func (a *advance) nothingSent(worst sms.Class, detail string, outcomes []sms.Outcome, r Rules) {
 	leg := a.m.SMS
-	a.fx.Back.SMS, a.fx.Back.At = true, leg.Booked
-	leg.Booked = time.Time{}
+	a.fx.Back.Counted, leg.Counted = leg.Counted, time.Time{}
 	a.note("S4", EventRefused, "", detail)
 	if a.m.State == Delivered {
 		a.endClaim()
