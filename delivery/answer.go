@@ -13,7 +13,7 @@ import (
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
-// Unmatched is to whom SMS are addressed that came in and belong to no conversation: no user can have this address.
+// Unmatched is to whom SMS are addressed that came in and belong to no conversation, or to one whose user has a full inbox: no user can have this address.
 const Unmatched contacts.Address = "?"
 
 const (
@@ -30,13 +30,16 @@ func (e *Engine) MO(ctx context.Context, mo sms.MO) error {
 	if err != nil {
 		return err
 	}
-	for {
+	for full := false; ; {
 		talks, err := e.cfg.Store.Talks(ctx, mo.From)
 		if err != nil {
 			return err
 		}
 		now := time.Now()
 		m, talk, result := e.place(mo, talks, now)
+		if full && m != nil {
+			m.To, m.Reply, result = Unmatched, "", MOUnmatched
+		}
 		if result == MORepeated {
 			e.stats.mo(mo.Gateway, result)
 			return nil
@@ -47,6 +50,9 @@ func (e *Engine) MO(ctx context.Context, mo sms.MO) error {
 		case errors.As(err, &known):
 			result = MORepeated
 		case errors.Is(err, sms.ErrTaken):
+			continue
+		case errors.Is(err, ErrFull): // it is not lost: the operator has it
+			full = true
 			continue
 		case err != nil:
 			return err

@@ -384,6 +384,30 @@ func TestReportOfAnUnknownMessage(t *testing.T) {
 			w.submits(1)
 		})
 	})
+	t.Run("the segments after the one in doubt follow it", func(t *testing.T) {
+		bubble(t, nil, func(w *world) {
+			w.gateway.failSegment = func(s sms.Segment) error {
+				switch s.Number {
+				case 1:
+					return sms.Fail(sms.Unknown, "", "no answer")
+				}
+				return sms.Fail(sms.NotSent, "", "left out after segment unknown")
+			}
+			id := w.send(&delivery.Message{From: ann, To: eve, Payload: []byte(strings.Repeat("x", 200))})
+			w.is(id, delivery.OutcomeUnknown, 0, delivery.OutcomeLost)
+			w.gateway.mu.Lock()
+			w.gateway.failSegment = nil
+			w.gateway.mu.Unlock()
+			dlr(w, sms.DLR{ID: "x1", From: string(own), State: sms.DeliveredSMS})
+			w.pass(time.Second)
+			w.is(id, delivery.Submitted, delivery.ViaSMS, delivery.NotRegistered)
+			if sent := w.submits(2); len(sent[1].Segments) != 1 || sent[1].Segments[0].Number != 2 {
+				w.t.Fatalf("%+v", sent[1])
+			}
+			w.report("s1", sms.DeliveredSMS)
+			w.is(id, delivery.Delivered, delivery.ViaSMS, delivery.NotRegistered)
+		})
+	})
 	t.Run("after a crash", func(t *testing.T) {
 		bubble(t, nil, func(w *world) {
 			lost(w)
@@ -422,5 +446,30 @@ func TestResendOfAnUnknownOutcome(t *testing.T) {
 		w.submits(2)
 		w.report("s1", sms.DeliveredSMS)
 		w.is(id, delivery.Delivered, delivery.ViaSMS, delivery.NotRegistered)
+	})
+}
+
+// An answer that finds its user's inbox full is kept for the operator.
+func TestAnswerToAFullInbox(t *testing.T) {
+	bubble(t, func(c *delivery.Config) { c.Inbox = 2 }, func(w *world) {
+		w.send(&delivery.Message{From: ann, To: eve, Receipts: delivery.ReceiptsNone})
+		for i := range 3 {
+			w.answers(eve, own, fmt.Sprint("answer ", i))
+		}
+		if got := w.unmatched(); !slices.Equal(got, []string{string(eve) + " to " + string(own) + ": answer 2"}) {
+			w.t.Fatalf("unmatched: %q", got)
+		}
+		all, _, _ := w.engine.Unmatched(w.t.Context(), delivery.ID{}, 10)
+		if _, err := w.engine.Assign(w.t.Context(), all[0].ID, ann); !errors.Is(err, delivery.ErrFull) {
+			w.t.Fatalf("%v", err)
+		}
+		a := w.phone(ann, delivery.Connection{})
+		a.hears("sms answer 0, sms answer 1")
+		w.pass(time.Second)
+		if _, err := w.engine.Assign(w.t.Context(), all[0].ID, ann); err != nil {
+			w.t.Fatal(err)
+		}
+		synctest.Wait()
+		a.hears("sms answer 0, sms answer 1, sms answer 2")
 	})
 }

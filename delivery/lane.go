@@ -241,6 +241,8 @@ func (l *lane) judge(p *proposal, err error, now time.Time) *proposal {
 	switch {
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrDisk), errors.As(err, &known), errors.Is(err, sms.ErrTaken), errors.As(err, &over):
 		return nil
+	case errors.Is(err, ErrFull) && p.change.Message.Root == RootMO:
+		return nil // whoever brought it finds another place
 	case errors.Is(err, ErrFull):
 		m := p.change.Message
 		fx := m.Accept(now, InboxFull)

@@ -100,7 +100,7 @@ func (e *Engine) Unmatched(ctx context.Context, before ID, limit int) ([]*Messag
 var ErrNoUser = errors.New("nobody has this address")
 
 // Assign gives an SMS that came in without a conversation to a user, and with it what the peer writes next on that number. It returns the SMS as the user gets it, durable;
-// ErrNotFound, ErrTooLate when it was assigned already, ErrNoUser.
+// ErrNotFound, ErrTooLate when it was assigned already, ErrNoUser, ErrFull.
 func (e *Engine) Assign(ctx context.Context, id ID, to contacts.Address) (*Message, error) {
 	if _, ok := e.cfg.Directory.User(to); !ok {
 		return nil, ErrNoUser

@@ -306,6 +306,9 @@ func (a *advance) reported(r Rules) {
 		leg.Submitted = a.now
 		a.m.Due = a.now.Add(r.DLRTimeout)
 		a.become(Submitted, ViaSMS, leg.Cause)
+	case was == OutcomeUnknown && !leg.has(SegmentUnknown): // nothing is in doubt any more, and what was held back can go
+		a.m.Due = a.now
+		a.become(Submitting, 0, leg.Cause)
 	}
 }
 
