@@ -98,6 +98,8 @@ func messageProblem(id delivery.ID, err error) error {
 		return problem(http.StatusNotFound, CodeNotFound, "there is no message %s", id)
 	case errors.Is(err, delivery.ErrTooLate):
 		return problem(http.StatusConflict, CodeTooLate, "the message can no longer take this order")
+	case errors.Is(err, delivery.ErrFull):
+		return problem(http.StatusConflict, CodeRefused, "the inbox of that user is full: %s", delivery.InboxFull)
 	case errors.Is(err, delivery.ErrStopped):
 		return problem(http.StatusServiceUnavailable, CodeUnavailable, "the broker is stopping")
 	}

@@ -87,14 +87,6 @@ func (d *Dispatcher) Want(w Want) {
 	d.backlog.add(w.Ref, w.To, h)
 }
 
-// Gateways returns the names of the gateways that may take what goes to a number, in the order in which they are tried; none when no route takes it.
-func (d *Dispatcher) Gateways(to contacts.Number) (names []string) {
-	for _, g := range d.routes.paths[d.routes.to(to)].use {
-		names = append(names, d.lanes[g].name)
-	}
-	return names
-}
-
 // Another reports whether a gateway beside those that were tried may take what goes to a number. One that an operator has paused may not.
 func (d *Dispatcher) Another(to contacts.Number, tried []string) bool {
 	left := d.routes.paths[d.routes.to(to)].all &^ d.mask(tried)
