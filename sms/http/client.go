@@ -144,7 +144,8 @@ func (p *pass) failure(err error) *sms.Error {
 	return sms.Fail(sms.NotSent, "", "not written: "+reason(err))
 }
 
-// reason is an error without the URL, in which there are numbers and secrets.
+// reason is an error without the URL, in which there are numbers and secrets, and without what the other side said, which may be our request again:
+// net/http quotes an answer that it cannot read.
 func reason(err error) string {
 	if e := (*url.Error)(nil); errors.As(err, &e) {
 		err = e.Err
@@ -152,7 +153,20 @@ func reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer within the response time-out"
 	}
-	return err.Error()
+	for _, plain := range []error{errSealed, errLate, errReplay, context.Canceled, io.ErrUnexpectedEOF, io.EOF} {
+		if errors.Is(err, plain) {
+			return plain.Error()
+		}
+	}
+	var ofNetwork net.Error
+	var ofTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &ofTLS):
+		return ofTLS.Msg
+	case errors.As(err, &ofNetwork):
+		return ofNetwork.Error()
+	}
+	return "that is no HTTP, or not as it must be"
 }
 
 // A gatedConn writes what the pass of its present request lets through. What comes before the first request, a TLS handshake, has none.
@@ -187,7 +201,7 @@ func gateOf(c net.Conn) *gatedConn {
 // refusal classes an answer by its status alone; nil: 2xx, the body decides.
 //
 // A 4xx is Permanent, except those that say nothing about the message but that an operator must act (account, money, URL, proxy). A 408 may come from
-// a proxy that has passed the request on.
+// a proxy that has passed the request on, and a 303, or a 302, leads from a form that was taken to what is shown then (RFC 9110 §15.4.3, 15.4.4).
 func refusal(status int, header http.Header) *sms.Error {
 	class, text := sms.Unknown, http.StatusText(status)
 	switch {
@@ -201,7 +215,7 @@ func refusal(status int, header http.Header) *sms.Error {
 		class = sms.Configuration
 	case status/100 == 4:
 		class = sms.Permanent
-	case status/100 == 3:
+	case status == http.StatusMovedPermanently, status == http.StatusTemporaryRedirect, status == http.StatusPermanentRedirect:
 		class, text = sms.Configuration, fmt.Sprintf("the gateway's URL redirects (%s): configure the URL that it leads to", text)
 	}
 	if text == "" {
