@@ -99,7 +99,9 @@ func (in *intake) take(ctx context.Context, j *job) {
 		return
 	}
 	k := longKey{string(from), j.destination.number(), c.form, c.reference, c.total}
-	switch l, fate := in.join.add(k, c.number, j.coding, octets, j.at); fate {
+	l, fate := in.join.add(k, c.number, j.coding, octets, j.at)
+	j.octets, j.tlvs = nil, nil // the joiner has what is needed of them
+	switch fate {
 	case known:
 		j.answer(ok)
 	case refused:

@@ -333,6 +333,7 @@ func (s *session) answered(f frame) {
 // deliver hands a deliver_sm or data_sm to the intake of its source, so that those of one phone stay in their order.
 func (s *session) deliver(f frame) {
 	d, err := readDelivery(f)
+	d.body = nil // all is read; it may have to wait for long
 	j := &job{delivery: d, session: s, at: time.Now()}
 	s.mu.Lock()
 	s.open++
