@@ -103,6 +103,7 @@ func (in *intake) take(ctx context.Context, j *job) {
 	j.octets, j.tlvs = nil, nil // the joiner has what is needed of them
 	switch fate {
 	case known:
+		in.join.keep(l, j.at)
 		j.answer(ok)
 	case refused:
 		j.answer(refusedForNow)
@@ -111,6 +112,7 @@ func (in *intake) take(ctx context.Context, j *job) {
 		in.store(ctx, l)
 	case held:
 		if len(l.held) >= 2*int(l.total) { // the SMSC repeats itself without waiting
+			l.owed++
 			j.answer(refusedForNow)
 			break
 		}
@@ -125,6 +127,9 @@ func (in *intake) store(ctx context.Context, l *long) {
 	st := in.message(ctx, contacts.Number(l.from), l.to, l.text(), l.begin)
 	for _, j := range l.held {
 		j.answer(st)
+	}
+	if st != ok {
+		l.owed += len(l.held)
 	}
 	l.held = nil
 	if now := time.Now(); st == ok {
@@ -141,6 +146,7 @@ func (in *intake) expire(ctx context.Context) {
 		l.held = slices.DeleteFunc(l.held, func(j *job) bool {
 			late := now.Sub(j.at) >= in.hold()
 			if late {
+				l.owed++
 				j.answer(refusedForNow)
 			}
 			return late
