@@ -86,6 +86,9 @@ func (c *caller) do(ctx context.Context, until time.Time, req *http.Request) (st
 		return 0, nil, nil, p.failure(err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols { // the connection is ours now: no time-out ends a read
+		return resp.StatusCode, resp.Header, nil, nil
+	}
 	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil && resp.StatusCode/100 == 2 { // of any other answer the status says enough
 		return resp.StatusCode, resp.Header, body, sms.Fail(sms.Unknown, strconv.Itoa(resp.StatusCode), "the answer broke off: "+reason(err))
