@@ -104,3 +104,12 @@ func TestWebhookURLEscapes(t *testing.T) {
 }
 
 func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+// TestKannelLongSegment: a segment has 140 octets. What is kept of those that wait for the others is bounded.
+func TestKannelLongSegment(t *testing.T) {
+	sink := newInbox(0)
+	_, mo := callbacks(t, sink, nil)
+	if w := get(t, mo, seg(1, 255, 1, "id", strings.Repeat("x", 50000))); w.Code != http.StatusBadRequest {
+		t.Errorf("a segment of 50,000 octets is answered %d", w.Code)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed-7a41469f/godwit/clienttest/gammu"
+	"github.com/seed-7a41469f/godwit/sms"
 )
 
 func into(t testing.TB, dir, name, octets string) {
@@ -41,4 +42,26 @@ func TestKilledWhileItRemovesAnMO(t *testing.T) {
 	if len(s.mos) != 1 || s.mos[0].Text != "another" {
 		t.Errorf("%+v", s.mos)
 	}
+}
+
+// TestClockSetBackWhileTheModemSends: how long the modem was silent cannot be told then, so the SMS may have gone out.
+func TestClockSetBackWhileTheModemSends(t *testing.T) {
+	dir := t.TempDir()
+	gammu.Folders(t, dir)
+	g, m := open(t, dir, 4*time.Second), mt(t, 1, "x")
+	smsd, done := fakeSMSD{t, dir}, make(chan struct{})
+	go func() {
+		defer close(done)
+		name := smsd.found()
+		smsd.read(name)
+		path := filepath.Join(dir, "outbox", name)
+		if err := os.Chtimes(path, time.Now().Add(time.Hour), time.Time{}); err != nil { // it was read at a time that is yet to come
+			t.Error(err)
+		}
+		smsd.move(name, "error")
+	}()
+	if class := sms.ClassOf(g.Submit(t.Context(), m)[0].Err); class != sms.Unknown {
+		t.Errorf("it is %v", class)
+	}
+	<-done
 }
