@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -24,6 +26,7 @@ const RefusedCallback = "callback"
 const (
 	callbackTimeout = 20 * time.Second // for a sink that is slow: then the carrier is told to call again, before writeTimeout
 	callbacksAtOnce = 256              // more of them are told to call again
+	maxCallback     = 64 << 10         // octets of a body; gateways refuse what has more
 )
 
 // callbacks answers what carriers call, of all gateways.
@@ -92,6 +95,12 @@ func (c *callbacks) route(of map[string]http.Handler) route {
 		if !ok {
 			return problem(http.StatusNotFound, CodeNotFound, "there is no gateway of this name that is called here")
 		}
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxCallback+1)) // before a place is taken, or who sends none would keep it from others
+		if err != nil {
+			c.refused.Add(1)
+			return problem(http.StatusBadRequest, CodeBadRequest, "the body cannot be read")
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		select {
 		case c.busy <- struct{}{}:
 			defer func() { <-c.busy }()

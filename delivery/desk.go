@@ -367,7 +367,7 @@ func (e *Engine) DLR(ctx context.Context, r sms.DLR) error {
 	e.stats.DLRs[r.State].Add(1)
 	r.Detail = r.Detail[:min(len(r.Detail), maxDetail)]
 	if r.Ref != nil {
-		return e.report(ctx, ID(*r.Ref), r.Segment, r.ID, r.State, r.Detail)
+		return e.reportOf(ctx, r)
 	}
 	if point, ok := e.submitted.find(r.Gateway, r.ID); ok { // whose answer is durable: nobody needs to meet
 		return e.report(ctx, point.id, point.segment, r.ID, r.State, r.Detail)
@@ -409,6 +409,20 @@ func (e *Engine) early(ctx context.Context, m *Message) error {
 		}
 	}
 	return nil
+}
+
+// reportOf applies a report that names our reference, which a gateway other than the one that has the message may name as well.
+func (e *Engine) reportOf(ctx context.Context, r sms.DLR) error {
+	_, _, err := e.advance(ctx, ID(*r.Ref), func(m *Message, now time.Time) (*Message, Effects) {
+		if m.SMS == nil || m.SMS.Gateway != r.Gateway {
+			return nil, Effects{}
+		}
+		return m.Report(r.Segment, r.ID, r.State, r.Detail, now, e.rules)
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 func (e *Engine) report(ctx context.Context, id ID, segment int, smsID string, state sms.DLRState, detail string) error {

@@ -86,6 +86,8 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, errMalformed):
 		c.noise.Do(func() { c.log.Warn().Str("callback", c.what).Err(err).Msg("refused a callback that cannot be read") })
 		http.Error(w, err.Error(), http.StatusBadRequest)
+	case errors.Is(err, errAgain):
+		http.Error(w, err.Error()+", call again", http.StatusServiceUnavailable)
 	default:
 		c.log.Error().Str("callback", c.what).Err(err).Msg("a callback could not be stored: the carrier must call again")
 		http.Error(w, "it could not be stored, call again", http.StatusServiceUnavailable)

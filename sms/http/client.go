@@ -86,6 +86,9 @@ func (c *caller) do(ctx context.Context, until time.Time, req *http.Request) (st
 		return 0, nil, nil, p.failure(err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols { // the connection is ours now: no time-out ends a read
+		return resp.StatusCode, resp.Header, nil, nil
+	}
 	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil && resp.StatusCode/100 == 2 { // of any other answer the status says enough
 		return resp.StatusCode, resp.Header, body, sms.Fail(sms.Unknown, strconv.Itoa(resp.StatusCode), "the answer broke off: "+reason(err))
@@ -144,7 +147,8 @@ func (p *pass) failure(err error) *sms.Error {
 	return sms.Fail(sms.NotSent, "", "not written: "+reason(err))
 }
 
-// reason is an error without the URL, in which there are numbers and secrets.
+// reason is an error without the URL, in which there are numbers and secrets, and without what the other side said, which may be our request again:
+// net/http quotes an answer that it cannot read.
 func reason(err error) string {
 	if e := (*url.Error)(nil); errors.As(err, &e) {
 		err = e.Err
@@ -152,7 +156,20 @@ func reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer within the response time-out"
 	}
-	return err.Error()
+	for _, plain := range []error{errSealed, errLate, errReplay, context.Canceled, io.ErrUnexpectedEOF, io.EOF} {
+		if errors.Is(err, plain) {
+			return plain.Error()
+		}
+	}
+	var ofNetwork net.Error
+	var ofTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &ofTLS):
+		return ofTLS.Msg
+	case errors.As(err, &ofNetwork):
+		return ofNetwork.Error()
+	}
+	return "that is no HTTP, or not as it must be"
 }
 
 // A gatedConn writes what the pass of its present request lets through. What comes before the first request, a TLS handshake, has none.
@@ -187,7 +204,7 @@ func gateOf(c net.Conn) *gatedConn {
 // refusal classes an answer by its status alone; nil: 2xx, the body decides.
 //
 // A 4xx is Permanent, except those that say nothing about the message but that an operator must act (account, money, URL, proxy). A 408 may come from
-// a proxy that has passed the request on.
+// a proxy that has passed the request on, and a 303, or a 302, leads from a form that was taken to what is shown then (RFC 9110 §15.4.3, 15.4.4).
 func refusal(status int, header http.Header) *sms.Error {
 	class, text := sms.Unknown, http.StatusText(status)
 	switch {
@@ -201,7 +218,7 @@ func refusal(status int, header http.Header) *sms.Error {
 		class = sms.Configuration
 	case status/100 == 4:
 		class = sms.Permanent
-	case status/100 == 3:
+	case status == http.StatusMovedPermanently, status == http.StatusTemporaryRedirect, status == http.StatusPermanentRedirect:
 		class, text = sms.Configuration, fmt.Sprintf("the gateway's URL redirects (%s): configure the URL that it leads to", text)
 	}
 	if text == "" {

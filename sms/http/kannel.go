@@ -280,6 +280,9 @@ func kannelDetail(answer string) string {
 	return ""
 }
 
+// maxSegment is more than the octets of a segment can become in UTF-8: 160 characters of up to three (3GPP TS 23.038 §6.2.1).
+const maxSegment = 1 << 10
+
 // incoming reads an MO, or a segment of one; its text is apart.
 func (k *Kannel) incoming(q url.Values) (m sms.MO, p part, text octets, err error) {
 	m = sms.MO{Gateway: k.config.Name, ID: oneLine(q.Get("id"), 64), At: kannelTime(q.Get("time"))}
@@ -296,6 +299,9 @@ func (k *Kannel) incoming(q url.Values) (m sms.MO, p part, text octets, err erro
 	}
 	if p = concatenation([]byte(q.Get("udh"))); p.count > 1 && m.ID == "" {
 		return m, p, text, malformed("a segment of a long SMS has no id: the get-url needs id=%%I")
+	}
+	if p.count > 1 && len(text.octets) > maxSegment {
+		return m, p, text, malformed("a segment of a long SMS has more octets than one can have")
 	}
 	return m, p, text, nil
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"text/template"
+	"text/template/parse"
 	"time"
 
 	"github.com/seed-7a41469f/godwit/sms"
@@ -72,10 +73,13 @@ type form struct {
 // newForm reads the templates and tries them.
 func newForm(address, body, contentType string) (*form, error) {
 	// What stands in a URL is escaped by itself, so there the function that does it changes nothing.
-	asIs := template.FuncMap{"urlquery": func(s string) string { return s }}
+	asIs := template.FuncMap{"urlquery": func(s string) string { return s }, escapeName: escape}
 	u, err := template.New("url").Funcs(functions).Funcs(asIs).Parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("url: %w", err)
+	}
+	for _, t := range u.Templates() {
+		escapeActions(t.Root)
 	}
 	b, err := template.New("body").Funcs(functions).Parse(body)
 	if err != nil {
@@ -88,7 +92,7 @@ func newForm(address, body, contentType string) (*form, error) {
 // write returns the URL and the body for an MT.
 func (f *form) write(d mtData) (address string, body []byte, err error) {
 	var u, b bytes.Buffer
-	if err := f.url.Execute(&u, escaped(d)); err != nil {
+	if err := f.url.Execute(&u, d); err != nil {
 		return "", nil, fmt.Errorf("url: %w", err)
 	}
 	if err := f.body.Execute(&b, d); err != nil {
@@ -97,14 +101,33 @@ func (f *form) write(d mtData) (address string, body []byte, err error) {
 	return u.String(), b.Bytes(), nil
 }
 
-// escaped is the data for a URL: each string can stand in its path or its query.
-func escaped(d mtData) mtData {
-	for _, s := range []*string{
-		&d.To, &d.From, &d.Number, &d.Text, &d.CallbackURL, &d.DLRURL, &d.MOURL, &d.Username, &d.Password, &d.Token, &d.Key,
-	} {
-		*s = strings.ReplaceAll(url.QueryEscape(*s), "+", "%20") // a + is a blank in a query only
+const escapeName = "escape"
+
+// escape writes what can stand in the path of a URL, and in its query.
+func escape(v any) string {
+	return strings.ReplaceAll(url.QueryEscape(fmt.Sprint(v)), "+", "%20") // a + is a blank in a query only
+}
+
+// escapeActions has all that actions write escaped, last of all: what a function makes needs it as much as what stands in the data.
+func escapeActions(list *parse.ListNode) {
+	if list == nil {
+		return
 	}
-	return d
+	branch := func(b parse.BranchNode) { escapeActions(b.List); escapeActions(b.ElseList) }
+	for _, n := range list.Nodes {
+		switch n := n.(type) {
+		case *parse.ActionNode:
+			if len(n.Pipe.Decl) == 0 {
+				n.Pipe.Cmds = append(n.Pipe.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Args: []parse.Node{parse.NewIdentifier(escapeName).SetPos(n.Pos)}})
+			}
+		case *parse.IfNode:
+			branch(n.BranchNode)
+		case *parse.RangeNode:
+			branch(n.BranchNode)
+		case *parse.WithNode:
+			branch(n.BranchNode)
+		}
+	}
 }
 
 // hard is a text that breaks what does not escape it.
@@ -142,7 +165,7 @@ func (f *form) try() error {
 		return err
 	}
 	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return fmt.Errorf("url: %q is none, want https://host/path", f.url.Root.String())
+		return errors.New("url: it is none, want https://host/path")
 	}
 	words, err := f.words(body)
 	if err != nil {

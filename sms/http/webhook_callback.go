@@ -43,6 +43,9 @@ func (g *Webhook) take(ctx context.Context, sink sms.Sink, r *http.Request, body
 	}
 	query := r.URL.Query()
 	query.Del("key")
+	if s := g.config.Signature; g.config.HMAC != "" && (s == SignedBody || s == SignedBodyTime) {
+		query = nil // it is not signed
+	}
 	doc, err := document(r.Header.Get("Content-Type"), body, query)
 	if err != nil {
 		return err

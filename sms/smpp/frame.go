@@ -1,6 +1,7 @@
 package smpp
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -176,8 +177,6 @@ func (r *reader) octet() byte {
 	return 0
 }
 
-func (r *reader) short() int { return int(r.octet())<<8 | int(r.octet()) }
-
 func (r *reader) text() (v string) {
 	if r.err == nil {
 		v, r.err = r.b.ReadCString()
@@ -190,12 +189,25 @@ func (r *reader) address() (a address) {
 	return a
 }
 
+// parameters are the optional ones that are looked at. What else there may be is not kept.
+var parameters = map[pdu.Tag]bool{
+	pdu.TagReceiptedMessageID: true, pdu.TagMessageStateOption: true, pdu.TagUserMessageReference: true, pdu.TagNetworkErrorCode: true,
+	pdu.TagSarMsgRefNum: true, pdu.TagSarTotalSegments: true, pdu.TagSarSegmentSeqnum: true, pdu.TagMessagePayload: true,
+}
+
 // tlvs reads the optional parameters (SMPP 3.4 §3.2.4.1).
 func (r *reader) tlvs() map[pdu.Tag][]byte {
 	all := make(map[pdu.Tag][]byte)
-	for r.err == nil && r.b.Len() > 0 {
-		tag := pdu.Tag(r.short())
-		all[tag] = r.octets(r.short())
+	for rest := r.octets(r.b.Len()); r.err == nil && len(rest) > 0; {
+		if len(rest) < 4 || len(rest)-4 < int(binary.BigEndian.Uint16(rest[2:])) {
+			r.err = pdu.ErrBufferNotEnoughByteToRead
+			break
+		}
+		tag, end := pdu.Tag(binary.BigEndian.Uint16(rest)), 4+int(binary.BigEndian.Uint16(rest[2:]))
+		if parameters[tag] {
+			all[tag] = bytes.Clone(rest[4:end])
+		}
+		rest = rest[end:]
 	}
 	return all
 }

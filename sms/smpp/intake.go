@@ -99,8 +99,11 @@ func (in *intake) take(ctx context.Context, j *job) {
 		return
 	}
 	k := longKey{string(from), j.destination.number(), c.form, c.reference, c.total}
-	switch l, fate := in.join.add(k, c.number, j.coding, octets, j.at); fate {
+	l, fate := in.join.add(k, c.number, j.coding, octets, j.at)
+	j.octets, j.tlvs = nil, nil // the joiner has what is needed of them
+	switch fate {
 	case known:
+		in.join.keep(l, j.at)
 		j.answer(ok)
 	case refused:
 		j.answer(refusedForNow)
@@ -109,6 +112,7 @@ func (in *intake) take(ctx context.Context, j *job) {
 		in.store(ctx, l)
 	case held:
 		if len(l.held) >= 2*int(l.total) { // the SMSC repeats itself without waiting
+			l.owed++
 			j.answer(refusedForNow)
 			break
 		}
@@ -123,6 +127,9 @@ func (in *intake) store(ctx context.Context, l *long) {
 	st := in.message(ctx, contacts.Number(l.from), l.to, l.text(), l.begin)
 	for _, j := range l.held {
 		j.answer(st)
+	}
+	if st != ok {
+		l.owed += len(l.held)
 	}
 	l.held = nil
 	if now := time.Now(); st == ok {
@@ -139,6 +146,7 @@ func (in *intake) expire(ctx context.Context) {
 		l.held = slices.DeleteFunc(l.held, func(j *job) bool {
 			late := now.Sub(j.at) >= in.hold()
 			if late {
+				l.owed++
 				j.answer(refusedForNow)
 			}
 			return late

@@ -34,6 +34,7 @@ type long struct {
 	stored bool           // durable: what comes of it again is answered at once
 	stale  bool           // another message uses its reference now
 	held   []*job         // the deliveries that are not answered
+	owed   int            // those that were refused for now, and so come again: perhaps long after it is stored
 }
 
 // A piece is the text of a segment as it came.
@@ -66,7 +67,11 @@ func (j *joiner) add(k longKey, number byte, coding byte, octets []byte, now tim
 	l := j.find(k)
 	if l != nil {
 		old, have := l.pieces[number]
-		switch again := have && old.sum == p.sum && old.coding == coding; {
+		again := have && old.sum == p.sum && old.coding == coding
+		if again {
+			l.owed = max(0, l.owed-1)
+		}
+		switch {
 		case again && l.stored:
 			return l, known
 		case again:
@@ -122,9 +127,18 @@ func (j *joiner) makeRoom(cost int) bool {
 	return j.kept+cost <= j.room
 }
 
-// keep notes that l is durable.
+// owedFor is how long it is remembered that segments come again, whatever the schedule of the SMSC.
+const owedFor = 48 * time.Hour
+
+// keep notes that l is durable, and that segments of it which are owed have come.
 func (j *joiner) keep(l *long, now time.Time) {
-	l.stored, l.due = true, now.Add(j.patience)
+	if l.due = now.Add(j.patience); l.owed > 0 {
+		l.due = now.Add(owedFor)
+	}
+	if l.stored {
+		return
+	}
+	l.stored = true
 	if l.stale {
 		j.forget(l)
 		return

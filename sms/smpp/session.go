@@ -106,10 +106,12 @@ func (s *session) keep(ctx context.Context) *sms.Error {
 	}
 }
 
+const textUnbound = "the SMSC has unbound"
+
 // unbound ends the session after an unbind of the SMSC's (SMPP 3.4 §4.2). What it does not answer now is unknown.
 func (s *session) unbound(sequence uint32) *sms.Error {
-	cause := sms.Fail(sms.NotSent, "", "the SMSC has unbound")
-	s.link.down(cause, true)
+	cause := sms.Fail(sms.NotSent, "", textUnbound)
+	s.link.down(cause, true) // again, in case it came before the session was up
 	s.drain(min(moment, s.g.config.Response))
 	s.send(pdu.NewUnbindResp(), sequence)
 	select { // closing while something unread waits would reset the connection, and the SMSC might not get the answer
@@ -291,6 +293,7 @@ func (s *session) take(f frame) {
 	case f.command == enquireLink:
 		s.send(pdu.NewEnquireLinkResp(), f.sequence)
 	case f.command == unbind:
+		s.link.down(sms.Fail(sms.NotSent, "", textUnbound), true) // at once: who keeps the session may be waiting for an answer
 		select {
 		case s.unbinds <- f.sequence:
 		default: // it is being answered
@@ -333,6 +336,7 @@ func (s *session) answered(f frame) {
 // deliver hands a deliver_sm or data_sm to the intake of its source, so that those of one phone stay in their order.
 func (s *session) deliver(f frame) {
 	d, err := readDelivery(f)
+	d.body = nil // all is read; it may have to wait for long
 	j := &job{delivery: d, session: s, at: time.Now()}
 	s.mu.Lock()
 	s.open++

@@ -211,7 +211,7 @@ func (g *Gammu) await(ctx context.Context, f *file, mt sms.MT) *sms.Error {
 
 // refused classes what smsd has moved to the error folder. Only of one segment it is certain that nothing went out.
 func (g *Gammu) refused(f *file, mt sms.MT, begun time.Time) *sms.Error {
-	if at, ok := readAt(filepath.Join(g.config.Error, f.name)); ok && f.tells && at.After(begun) {
+	if at, ok := readAt(filepath.Join(g.config.Error, f.name)); ok && f.tells && at.After(begun.Round(0)) {
 		begun = at
 	}
 	g.tell(f.name)
@@ -223,7 +223,7 @@ func refusal(segments int, took time.Duration) *sms.Error {
 	switch {
 	case segments > 1:
 		return sms.Fail(sms.Unknown, "", "the modem refused it, and may have sent the segments before the one that it refused")
-	case took > soon:
+	case took > soon || took < 0: // the clock was set back
 		return sms.Fail(sms.Unknown, "", "the modem has not said whether it was sent")
 	}
 	return sms.Fail(sms.Temporary, "", "the modem refused it: see the log of gammu-smsd")

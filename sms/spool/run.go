@@ -205,8 +205,8 @@ func (g *Gammu) settled(files []string, seen map[string]look) bool {
 func (g *Gammu) receive(ctx context.Context, sink sms.Sink, files []string) error {
 	first, ok := parseIn(files[0])
 	from, err := number(first.sender)
-	if !ok || err != nil || first.ext != "txt" {
-		return g.putAside(files)
+	if !ok || err != nil || first.ext != "txt" || first.part > 0 { // smsd counts from 0: the rest was removed when the sink had taken it
+		return g.stuck(g.putAside(files))
 	}
 	var text strings.Builder
 	at := time.Now()
@@ -214,7 +214,7 @@ func (g *Gammu) receive(ctx context.Context, sink sms.Sink, files []string) erro
 		path := filepath.Join(g.config.Inbox, name)
 		octets, err := os.ReadFile(path)
 		if err != nil {
-			return err
+			return g.stuck(err)
 		}
 		if info, err := os.Lstat(path); err == nil && i == 0 {
 			at = info.ModTime()
@@ -238,6 +238,16 @@ func (g *Gammu) receive(ctx context.Context, sink sms.Sink, files []string) erro
 	return nil
 }
 
+// stuck tells of a file with which nothing can be done. It stays, and keeps no other from its turn.
+func (g *Gammu) stuck(err error) error {
+	if err != nil {
+		g.noise.Do(func() {
+			g.config.Log.Error().Str("gateway", g.config.Name).Str("error", plain(err)).Msg("a file in the inbox of gammu-smsd can be neither read nor put aside")
+		})
+	}
+	return nil
+}
+
 func (g *Gammu) putAside(files []string) error {
 	dir := filepath.Join(g.config.Inbox, other)
 	if err := os.MkdirAll(dir, 0o770); err != nil {
@@ -248,7 +258,7 @@ func (g *Gammu) putAside(files []string) error {
 			return err
 		}
 	}
-	g.config.Log.Info().Str("gateway", g.config.Name).Str("folder", dir).Msg("put an SMS aside that is no text, or comes from no number")
+	g.config.Log.Info().Str("gateway", g.config.Name).Str("folder", dir).Msg("put an SMS aside that is no text, comes from no number, or is what was left of one that was taken")
 	return nil
 }
 
