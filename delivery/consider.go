@@ -6,6 +6,16 @@ import (
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
+// atItMost is for how long after its time a gateway's answer is waited for that is still to return: a gateway that never returns must not hold a message for ever.
+const atItMost = 10 * time.Minute
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // consider asks what happens to an open message, and has it done.
 func (d *deliverer) consider(r *ref, now time.Time) {
 	if r.busy || r.gone || r.loading {
@@ -13,7 +23,11 @@ func (d *deliverer) consider(r *ref, now time.Time) {
 	}
 	switch r.state {
 	case Submitting, Submitted, OutcomeUnknown, Delivered:
-		if due := d.clock.time(r.due); now.Before(due) {
+		due := d.clock.time(r.due)
+		if now.Before(due.Add(atItMost)) && d.e.claims.get(sms.Ref(r.id)) != nil {
+			due = later(due, now.Add(time.Second)) // no claim is without an answer while its gateway is still at it
+		}
+		if now.Before(due) {
 			d.scheduleRef(r, due)
 			return
 		}

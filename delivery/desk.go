@@ -171,7 +171,7 @@ func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, e
 func (e *Engine) claim(ctx context.Context, m *Message, c *claim, w want) error {
 	now := time.Now()
 	next, fx := m.Claim(Claim{
-		Gateway: c.gateway.Name(), From: c.from.name, Cause: w.cause, Pushes: w.pushes, Until: now.Add(e.cfg.Response), Segments: len(c.segments), Digest: c.digest(), Price: c.price,
+		Gateway: c.gateway.Name(), From: c.from.name, Cause: w.cause, Pushes: w.pushes, Until: now.Add(max(e.cfg.Response, c.gateway.Abilities().Response)), Segments: len(c.segments), Digest: c.digest(), Price: c.price,
 		Evidence: c.from.evidence, NoWayBack: c.from.noWay,
 	}, now)
 	if next == nil {

@@ -67,7 +67,7 @@ func (e *Engine) Test(ctx context.Context, gateway string, to contacts.Number, t
 	if err := e.commit(ctx, Change{Counts: counts}, Effects{}); err != nil {
 		return nil, price, err
 	}
-	mt := sms.MT{From: e.name(), To: to, Text: text, Segments: segments, Count: len(segments), Attempt: 1, Until: now.Add(e.cfg.Response), Validity: e.cfg.Validity}
+	mt := sms.MT{From: e.name(), To: to, Text: text, Segments: segments, Count: len(segments), Attempt: 1, Until: now.Add(max(e.cfg.Response, able.Response)), Validity: e.cfg.Validity}
 	if able.Number != "" {
 		mt.From = string(able.Number)
 	} else if len(e.cfg.Numbers) > 0 && (e.cfg.Originator == OriginatorPool || e.cfg.Originator == OriginatorUser) {

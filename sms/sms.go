@@ -59,6 +59,7 @@ type Abilities struct {
 	DLR         bool            // reports delivery
 	Window      int             // MTs under way at once; 0: 1
 	Rate        float64         // segments a second; 0: no limit
+	Response    time.Duration   // how long a Submit may take; 0: as the others
 	Whole       bool            // takes a message in one piece: the Outcomes of all its segments are the same
 	Reference16 bool            // numbers concatenated messages with 16 bits, so that a segment holds less (3GPP TS 23.040 §9.2.3.24.8)
 	Number      contacts.Number // its SMS come from this number whatever MT.From says, as a modem's do; empty: MT.From is what the peer sees

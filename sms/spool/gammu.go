@@ -98,7 +98,7 @@ func (g *Gammu) Name() string { return g.config.Name }
 
 // Abilities implements sms.Gateway.
 func (g *Gammu) Abilities() sms.Abilities {
-	return sms.Abilities{Window: 1, Whole: true, Number: g.config.Number}
+	return sms.Abilities{Window: 1, Whole: true, Number: g.config.Number, Response: g.config.Response}
 }
 
 // Submit implements sms.Gateway: it returns when smsd has moved the file, or the time is over.
