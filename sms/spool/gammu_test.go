@@ -134,7 +134,7 @@ func TestGammuSMSD(t *testing.T) {
 	modem, s := gammu.Start(t, dir), newSink()
 	g := open(t, dir, time.Minute)
 	stop := run(t, g, s)
-	if a := g.Abilities(); a != (sms.Abilities{Window: 1, Whole: true, Number: own}) || g.Name() != "stick" {
+	if a := g.Abilities(); a != (sms.Abilities{Window: 1, Whole: true, Number: own, Response: time.Minute}) || g.Name() != "stick" {
 		t.Errorf("%q can %+v", g.Name(), a)
 	}
 
