@@ -263,6 +263,9 @@ func sentence(reason delivery.Reason) string {
 	for _, r := range delivery.Reasons {
 		if r.Reason == reason {
 			text := strings.TrimSuffix(r.English, ".")
+			if strings.HasPrefix(text, "SMS") {
+				return text
+			}
 			return strings.ToLower(text[:1]) + text[1:]
 		}
 	}
