@@ -101,6 +101,10 @@ func (f facts) app() lane {
 		l.thick, l.mark, l.texts = true, markWaits, []string{sentence(f.held.Reason)}
 	case f.claimed != nil:
 		l.texts = []string{"not asked for"}
+	case f.undecided() && f.m.Root == rootSMS:
+		l.texts = []string{"not asked for"}
+	case f.undecided():
+		l.thick, l.mark, l.texts = true, markWaits, []string{"calling the app, if there is one, since " + f.clock(f.m.Created)}
 	default:
 		l.thick, l.mark, l.texts = true, markWaits, []string{"calling the app since " + f.clock(f.m.Created)}
 	}
@@ -167,7 +171,7 @@ func device(s *Step) string {
 
 func (f facts) sms() lane {
 	l := lane{name: "SMS"}
-	if f.noGateway() {
+	if f.noGateway() || f.undecided() && f.m.Root == rootSMS {
 		l.thick, l.mark, l.texts = true, markWaits, []string{waitsForGateway + " since " + f.clock(f.m.At)}
 		return l
 	}
@@ -193,6 +197,9 @@ func (f facts) noSMS() (rune, []string) {
 		return markNone, []string{"none"}
 	case f.m.Reason != "":
 		return markNo, []string{sentence(f.m.Reason)}
+	}
+	if f.undecided() {
+		return markNone, []string{"if the app does not answer, once a gateway has a place"}
 	}
 	return markNone, []string{"only if the app does not answer"}
 }
@@ -252,6 +259,11 @@ const waitsForGateway = "waits for an SMS gateway"
 
 // noGateway reports whether an SMS is due and nothing is there to send it.
 func (f facts) noGateway() bool { return f.m.State == "waiting" && f.m.Reason == delivery.GatewayDown }
+
+// undecided reports whether nothing is recorded yet: that a push is under way, and that an SMS waits for a place at a gateway, is only in memory.
+func (f facts) undecided() bool {
+	return f.m.State == "accepted" && f.pushed == nil && f.fallback == nil && f.held == nil && f.claimed == nil
+}
 
 func (f facts) number() bool {
 	_, number := contacts.Address(f.m.To).Number()
