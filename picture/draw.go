@@ -84,7 +84,7 @@ func Small(p Path, zone *time.Location) string {
 	case "submitted":
 		return dotted("✉ SMS with the carrier "+at, f.bill())
 	case "unknown":
-		return "? SMS: outcome unknown, asking"
+		return "? SMS: outcome unknown"
 	case "waiting":
 		return "⏸ " + f.waitsFor()
 	case "failed":

@@ -216,7 +216,7 @@ func (f facts) tried() (rune, []string) {
 	case f.m.State == "delivered" && f.m.Via == "sms":
 		way = append(way, "delivered "+f.clock(f.m.At))
 	case f.m.State == "unknown":
-		return markUnknown, []string{"the link broke while sending; not sent again; waiting for a report"}
+		return markUnknown, []string{"no answer from the carrier, which may have it; waiting for a report"}
 	case f.m.State == "failed":
 		mark, way = markNo, append(way, sentence(f.m.Reason))
 	case after(f.refused) && f.m.State != "submitted":
