@@ -39,6 +39,10 @@ func (f facts) question() (text, step string) {
 		return "has the app?  no", "S2"
 	case f.fallback != nil && f.fallback.Reason == "":
 		return "has the app?  not asked", "S2"
+	case f.undecided() && f.m.Root == rootSMS:
+		return "has the app?  not asked", "S2"
+	case f.undecided():
+		return "has the app?  not recorded yet", "S2"
 	case f.noGateway() && f.fallback == nil && f.pushed == nil: // no app, none connected, or an SMS was asked for
 		return "has the app?  not recorded", "S2"
 	}
@@ -80,7 +84,7 @@ func Small(p Path, zone *time.Location) string {
 	case "submitted":
 		return dotted("✉ SMS with the carrier "+at, f.bill())
 	case "unknown":
-		return "? SMS: outcome unknown, asking"
+		return "? SMS: outcome unknown"
 	case "waiting":
 		return "⏸ " + f.waitsFor()
 	case "failed":

@@ -101,6 +101,10 @@ func (f facts) app() lane {
 		l.thick, l.mark, l.texts = true, markWaits, []string{sentence(f.held.Reason)}
 	case f.claimed != nil:
 		l.texts = []string{"not asked for"}
+	case f.undecided() && f.m.Root == rootSMS:
+		l.texts = []string{"not asked for"}
+	case f.undecided():
+		l.thick, l.mark, l.texts = true, markWaits, []string{"calling the app, if there is one, since " + f.clock(f.m.Created)}
 	default:
 		l.thick, l.mark, l.texts = true, markWaits, []string{"calling the app since " + f.clock(f.m.Created)}
 	}
@@ -167,7 +171,7 @@ func device(s *Step) string {
 
 func (f facts) sms() lane {
 	l := lane{name: "SMS"}
-	if f.noGateway() {
+	if f.noGateway() || f.undecided() && f.m.Root == rootSMS {
 		l.thick, l.mark, l.texts = true, markWaits, []string{waitsForGateway + " since " + f.clock(f.m.At)}
 		return l
 	}
@@ -194,6 +198,9 @@ func (f facts) noSMS() (rune, []string) {
 	case f.m.Reason != "":
 		return markNo, []string{sentence(f.m.Reason)}
 	}
+	if f.undecided() {
+		return markNone, []string{"if the app does not answer, once a gateway has a place"}
+	}
 	return markNone, []string{"only if the app does not answer"}
 }
 
@@ -209,7 +216,7 @@ func (f facts) tried() (rune, []string) {
 	case f.m.State == "delivered" && f.m.Via == "sms":
 		way = append(way, "delivered "+f.clock(f.m.At))
 	case f.m.State == "unknown":
-		return markUnknown, []string{"the link broke while sending; not sent again; waiting for a report"}
+		return markUnknown, []string{"no answer from the carrier, which may have it; waiting for a report"}
 	case f.m.State == "failed":
 		mark, way = markNo, append(way, sentence(f.m.Reason))
 	case after(f.refused) && f.m.State != "submitted":
@@ -253,6 +260,11 @@ const waitsForGateway = "waits for an SMS gateway"
 // noGateway reports whether an SMS is due and nothing is there to send it.
 func (f facts) noGateway() bool { return f.m.State == "waiting" && f.m.Reason == delivery.GatewayDown }
 
+// undecided reports whether nothing is recorded yet: that a push is under way, and that an SMS waits for a place at a gateway, is only in memory.
+func (f facts) undecided() bool {
+	return f.m.State == "accepted" && f.pushed == nil && f.fallback == nil && f.held == nil && f.claimed == nil
+}
+
 func (f facts) number() bool {
 	_, number := contacts.Address(f.m.To).Number()
 	return number
@@ -263,6 +275,9 @@ func sentence(reason delivery.Reason) string {
 	for _, r := range delivery.Reasons {
 		if r.Reason == reason {
 			text := strings.TrimSuffix(r.English, ".")
+			if strings.HasPrefix(text, "SMS") {
+				return text
+			}
 			return strings.ToLower(text[:1]) + text[1:]
 		}
 	}

@@ -27,10 +27,12 @@ type Message struct {
 	Root    string `json:"root"` // to, app, sms, or mo: an SMS that came in
 }
 
-// rootMO is an SMS that came in.
-const rootMO = "mo"
+const (
+	rootMO  = "mo"  // an SMS that came in
+	rootSMS = "sms" // asked for as an SMS
+)
 
-var roots = [...]string{delivery.RootTo: "to", delivery.RootApp: "app", delivery.RootSMS: "sms", delivery.RootMO: rootMO}
+var roots = [...]string{delivery.RootTo: "to", delivery.RootApp: "app", delivery.RootSMS: rootSMS, delivery.RootMO: rootMO}
 
 // A Step is one line of the trail.
 type Step struct {

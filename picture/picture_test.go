@@ -24,6 +24,12 @@ func at(d time.Duration) time.Time { return start.Add(d) }
 
 const number = "8613800138000"
 
+// asked is a message to sms/….
+func asked(m *delivery.Message) *delivery.Message {
+	m.Root = delivery.RootSMS
+	return m
+}
+
 // message builds one that was accepted at start and is settled unless due is set.
 func message(to contacts.Address, state delivery.State, via delivery.Via, reason delivery.Reason, changed time.Duration, trail ...delivery.Step) *delivery.Message {
 	m := &delivery.Message{From: "ann", To: to, Root: delivery.RootTo, State: state, Via: via, Reason: reason, Accepted: start, At: at(changed), Trail: trail}
@@ -74,6 +80,7 @@ func taken() delivery.Step {
 var cases = map[string]*delivery.Message{
 	"answer":   answer(),
 	"accepted": open(message(number, delivery.Accepted, 0, "", 0)),
+	"asked_for": asked(open(message(number, delivery.Accepted, 0, "", 0))),
 	"pushed": message(number, delivery.Delivered, delivery.ViaPush, "", 80*ms,
 		step(ms, "S3", delivery.EventPushed, "pixel7", "", ""), step(81*ms, "S5", delivery.EventAcknowledged, "pixel7", "", "")),
 	"no_answer": sent(message(number, delivery.Delivered, delivery.ViaSMS, delivery.NoAnswer, 19*time.Second,
