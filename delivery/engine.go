@@ -149,7 +149,8 @@ type Engine struct {
 // New returns an Engine that does nothing until Run. What is wrong with cfg is told by Run, and by Check at once.
 func New(cfg Config) *Engine {
 	cfg = cfg.withDefaults()
-	e := &Engine{cfg: cfg, err: cfg.check(), log: cfg.Log, inboxes: newInboxes(), origins: newOrigins(), limits: newLimits(), unknowns: newUnknowns(), submitted: newSubmitted(), recovered: make(chan struct{})}
+	e := &Engine{cfg: cfg, err: cfg.check(), log: cfg.Log, inboxes: newInboxes(), origins: newOrigins(), limits: newLimits(), submitted: newSubmitted(), recovered: make(chan struct{})}
+	e.unknowns = newUnknowns(func(gateway, id string) bool { _, ok := e.submitted.find(gateway, id); return ok })
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if cfg.SMS != nil {
 		e.gateways = append([]sms.Gateway{cfg.SMS}, cfg.Gateways...)

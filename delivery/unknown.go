@@ -11,6 +11,7 @@ import (
 // unknowns finds the message of unknown outcome, or with a claim that died with the process before, that a report can only be about whose id nobody knows: the one that its user_message_reference names, or the
 // only one of its pair of numbers. Reports that come before the outcome is known to be unknown are remembered for a while. All of it is a hint, in memory.
 type unknowns struct {
+	known func(gateway, id string) bool
 	mu    sync.Mutex
 	pairs map[string][]unknown // by gateway, originator and recipient
 	where map[ID]string
@@ -33,7 +34,10 @@ const (
 	earlyMost = 4096
 )
 
-func newUnknowns() *unknowns { return &unknowns{pairs: map[string][]unknown{}, where: map[ID]string{}} }
+// newUnknowns returns one for which known says whether a gateway's id is already that of a message.
+func newUnknowns(known func(gateway, id string) bool) *unknowns {
+	return &unknowns{known: known, pairs: map[string][]unknown{}, where: map[ID]string{}}
+}
 
 // update notes what a message has become.
 func (u *unknowns) update(m *Message) { u.note(m, false) }
@@ -94,6 +98,9 @@ func (u *unknowns) named(r sms.DLR, now time.Time, underWay bool) (id ID, segmen
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if r.ID != "" && u.known(r.Gateway, r.ID) { // the answer to its submit came meanwhile, and has met it; looked at under the lock, since met forgets after that
+		return id, 0, false
+	}
 	open := u.pairs[r.Gateway+">"+r.From+">"+string(r.To)]
 	for _, o := range open {
 		for s := 1; r.Reference != 0 && s <= o.segments; s++ {
