@@ -74,19 +74,28 @@ func (e *Engine) Test(ctx context.Context, gateway string, to contacts.Number, t
 		mt.From = string(e.cfg.Numbers[0])
 	}
 	_, _ = rand.Read(mt.Ref[:]) // it never fails
+	e.claims.put(mt.Ref, &Message{To: contacts.Address(to), SMS: &Leg{Gateway: gateway, From: mt.From}})
+	defer e.claims.end(mt.Ref)
 	outcomes = g.Submit(ctx, mt)
 	spent := 0
+	var settled Change
 	for _, o := range outcomes {
-		if class := sms.ClassOf(o.Err); class == 0 || class == sms.Unknown {
+		class := sms.ClassOf(o.Err)
+		if class == 0 || class == sms.Unknown {
 			spent++
+		}
+		if class == 0 && o.ID != "" { // or its report might be taken for that of another SMS to the number
+			settled.Meetings = append(settled.Meetings, sms.Meeting{Gateway: gateway, ID: o.ID, Side: sms.Submitter, Mine: meetingPoint(ID(mt.Ref), o.Segment)})
 		}
 	}
 	each, _ := e.cfg.Policy.Prices.Of(to)
 	price = each.Times(spent)
 	e.stats.Spent.Add(price.Micros)
 	if spent < len(segments) {
-		back := e.cfg.Policy.Release(tester, to, len(segments)-spent, spent == 0, now)
-		err = e.commit(context.WithoutCancel(ctx), Change{Counts: back}, Effects{})
+		settled.Counts = e.cfg.Policy.Release(tester, to, len(segments)-spent, spent == 0, now)
+	}
+	if err = e.commit(context.WithoutCancel(ctx), settled, Effects{}); err == nil {
+		e.submitted.note(settled.Meetings)
 	}
 	return outcomes, price, err
 }
