@@ -288,17 +288,13 @@ func testProblem(to contacts.Number, err error) error {
 	var over *sms.OverLimit
 	switch {
 	case errors.As(err, &over):
-		return problem(http.StatusConflict, CodeRefused, "the limit %q does not allow it; see sms.budget and sms.caps", limitName(over.Key))
+		return problem(http.StatusConflict, CodeRefused, "%s: see sms.budget and sms.caps", delivery.LimitReason(over.Key))
+	case errors.Is(err, sms.ErrTooLong):
+		return badRequest("%v", err)
 	case errors.Is(err, delivery.ErrDenied):
 		return problem(http.StatusConflict, CodeRefused, "sms.allow, sms.deny and the prices of a budget have no SMS go to %s", to.Mask())
 	case errors.Is(err, delivery.ErrStopped):
 		return problem(http.StatusServiceUnavailable, CodeUnavailable, "the broker is stopping")
 	}
 	return err
-}
-
-// limitName is the first word of a counter's key: the rest may name somebody.
-func limitName(key string) string {
-	name, _, _ := strings.Cut(key, " ")
-	return name
 }

@@ -156,10 +156,12 @@ func (a *admin) assign(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m, err := a.engine.Assign(r.Context(), id, to)
-	if errors.Is(err, delivery.ErrNoUser) {
+	switch {
+	case errors.Is(err, delivery.ErrNoUser):
 		return noUser(to)
-	}
-	if err != nil {
+	case errors.Is(err, delivery.ErrTooLate):
+		return problem(http.StatusConflict, CodeTooLate, "the SMS was assigned already, or its time is over")
+	case err != nil:
 		return messageProblem(id, err)
 	}
 	return answer(w, http.StatusOK, picture.MessageOf(m))

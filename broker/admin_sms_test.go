@@ -165,7 +165,7 @@ func TestTestOfAGateway(t *testing.T) {
 	try(`{"number":"4917604069003","text":"while it is paused"}`, 200, &done)
 	var p broker.Problem
 	try(`{"number":"4917604069003","text":"`+strings.Repeat("x", 700)+`"}`, 409, &p)
-	if p.Code != broker.CodeRefused || !strings.Contains(p.Detail, `"day"`) {
+	if p.Code != broker.CodeRefused || !strings.Contains(p.Detail, "budget_day") {
 		t.Errorf("over the budget: %+v", p)
 	}
 	try(`{"number":"8821234567890"}`, 409, &p)

@@ -1,8 +1,8 @@
 package config
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -56,7 +56,15 @@ func checkTemplate(text string) error {
 	if err != nil {
 		return err
 	}
-	return t.Execute(io.Discard, struct{ From, Text string }{})
+	const mark = "\x00text\x00"
+	var filled strings.Builder
+	if err := t.Execute(&filled, struct{ From, Text string }{"+4915112345678", mark}); err != nil {
+		return err
+	}
+	if !strings.Contains(filled.String(), mark) {
+		return errors.New("the message itself, {{.Text}}, is not in it")
+	}
+	return nil
 }
 
 func (c *checker) number(key, n string) {

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -141,13 +142,13 @@ func (m *Message) Acknowledged(device string, pushed, now time.Time) (*Message, 
 }
 
 // Waits is a message that no device answers and that cannot be an SMS; nil when it waits for this reason already.
-func (m *Message) Waits(reason Reason, now time.Time) (*Message, Effects) {
+func (m *Message) Waits(reason Reason, evidence string, now time.Time) (*Message, Effects) {
 	if !m.undecided() || m.State == Waiting && m.Reason == reason {
 		return nil, Effects{}
 	}
 	a := m.advance(now)
 	a.m.Due = m.Expires
-	a.note("S3", EventWaits, reason, "")
+	a.note("S3", EventWaits, reason, evidence)
 	a.become(Waiting, 0, reason)
 	return a.done()
 }
@@ -169,7 +170,7 @@ func (m *Message) Expire(now time.Time) (*Message, Effects) {
 // Facts are what the policy is asked with beside the message: docs/decision.md, "May it be an SMS?".
 type Facts struct {
 	Registered bool   // the recipient
-	Denied     bool   // the recipient's prefix
+	Denied     string // what denies the recipient's prefix; empty: nothing does
 	OptedOut   bool   // the recipient, and it is no message of the broker itself
 	Over       Reason // the limit that is known to be used up; empty: none is
 }
@@ -179,24 +180,24 @@ func (m *Message) Fallback(f Facts, now time.Time, r Rules) (*Message, Effects) 
 	if !m.undecided() {
 		return nil, Effects{}
 	}
-	if reason := m.forbids(f, r); reason != "" {
-		return m.Refused(reason, f.Registered, now)
+	if reason, evidence := m.forbids(f, r); reason != "" {
+		return m.Refused(reason, evidence, f.Registered, now)
 	}
 	return nil, Effects{Want: true}
 }
 
 // Refused is a message that may not be an SMS. Of one that the carrier has in part the rest is not sent.
-func (m *Message) Refused(reason Reason, registered bool, now time.Time) (*Message, Effects) {
+func (m *Message) Refused(reason Reason, evidence string, registered bool, now time.Time) (*Message, Effects) {
 	switch {
 	case m.undecided() && registered:
-		next, fx := m.Waits(reason, now)
+		next, fx := m.Waits(reason, evidence, now)
 		if next != nil && m.Mode() == SMSOnlyMode {
 			fx.Stand = In // nothing was pushed so far
 		}
 		return next, fx
 	case m.undecided():
 		a := m.advance(now)
-		a.note("S4", EventFailed, reason, "")
+		a.note("S4", EventFailed, reason, evidence)
 		a.settle(Failed, 0, reason)
 		return a.done()
 	case m.SMS == nil || !m.SMS.Holding || !m.SMS.Until.IsZero():
@@ -211,23 +212,31 @@ func (m *Message) Refused(reason Reason, registered bool, now time.Time) (*Messa
 	return a.done()
 }
 
-// forbids returns why the message may not be an SMS.
-func (m *Message) forbids(f Facts, r Rules) Reason {
+// forbids returns why the message may not be an SMS, and what that is known by.
+func (m *Message) forbids(f Facts, r Rules) (reason Reason, evidence string) {
 	if len(m.Payload) == 0 || !utf8.Valid(m.Payload) {
-		return NotText
+		return NotText, ""
 	}
 	segments, err := sms.Split(r.text(m))
 	switch {
 	case errors.Is(err, sms.ErrTooLong), r.MaxSegments > 0 && len(segments) > r.MaxSegments:
-		return TooLong
+		return TooLong, tooLong(len(segments), r)
 	case err != nil:
-		return NotText
-	case f.Denied:
-		return PrefixDenied
+		return NotText, err.Error()
+	case f.Denied != "":
+		return PrefixDenied, f.Denied
 	case f.OptedOut:
-		return OptedOut
+		return OptedOut, ""
 	}
-	return f.Over
+	return f.Over, ""
+}
+
+// tooLong says how much too long a text is.
+func tooLong(segments int, r Rules) string {
+	if segments == 0 {
+		return fmt.Sprintf("more than %d segments", sms.MaxSegments)
+	}
+	return fmt.Sprintf("%d segments, %d are allowed", segments, r.MaxSegments)
 }
 
 // A Claim is one attempt through a gateway, before the gateway is called.

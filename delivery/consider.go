@@ -49,7 +49,7 @@ func (d *deliverer) consider(r *ref, now time.Time) {
 	case Hold:
 		d.scheduleHold(r, ev, ans, now)
 	case Wait:
-		d.act(r, look, now, func(m *Message) (*Message, Effects) { return m.Waits(ans.Reason, now) })
+		d.act(r, look, now, func(m *Message) (*Message, Effects) { return m.Waits(ans.Reason, "", now) })
 	case Expire:
 		d.act(r, look, now, func(m *Message) (*Message, Effects) { return m.Expire(now) })
 	case GoSMS:

@@ -70,7 +70,7 @@ func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT
 			return sms.MT{}, false, err
 		}
 		if c.forbidden != "" {
-			return sms.MT{}, false, e.refuse(ctx, m.ID, c.forbidden)
+			return sms.MT{}, false, e.refuse(ctx, m.ID, c.forbidden, c.evidence)
 		}
 		err = e.claim(ctx, m, c, w)
 		var over *sms.OverLimit
@@ -81,7 +81,7 @@ func (e *Engine) Claim(ctx context.Context, ref sms.Ref, gateway string) (sms.MT
 			e.claims.put(ref, c.next)
 			return e.mt(c), true, nil
 		case errors.As(err, &over):
-			return sms.MT{}, false, e.refuse(ctx, m.ID, limitReason(over.Key))
+			return sms.MT{}, false, e.refuse(ctx, m.ID, LimitReason(over.Key), "")
 		case errors.Is(err, ErrConflict), errors.Is(err, sms.ErrTaken): // somebody was faster: look again
 		default:
 			return sms.MT{}, false, err
@@ -136,6 +136,7 @@ type claim struct {
 	segments  []sms.Segment
 	price     sms.Money
 	forbidden Reason // the policy says no
+	evidence  string // of that
 	next      *Message
 }
 
@@ -156,11 +157,11 @@ func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, e
 	}
 	c.segments, err = g.Abilities().Split(c.text)
 	if err != nil || len(c.segments) > e.rules.MaxSegments {
-		c.forbidden = TooLong // that it is text was asked before
+		c.forbidden, c.evidence = TooLong, tooLong(len(c.segments), e.rules) // that it is text was asked before
 		return c, nil
 	}
 	if m.SMS.begun() && (g.Name() != m.SMS.Gateway || len(c.segments) != len(m.SMS.Segments) || c.digest() != m.SMS.Digest) { // gateways or template were changed since
-		c.forbidden = GatewayRefused
+		c.forbidden, c.evidence = GatewayRefused, "the carrier has a part of it, and gateway or text are others now"
 		return c, nil
 	}
 	c.price, _ = e.cfg.Policy.Prices.Of(to)
@@ -190,9 +191,9 @@ func (e *Engine) claim(ctx context.Context, m *Message, c *claim, w want) error 
 }
 
 // refuse has the policy's no stored.
-func (e *Engine) refuse(ctx context.Context, id ID, reason Reason) error {
+func (e *Engine) refuse(ctx context.Context, id ID, reason Reason, evidence string) error {
 	_, _, err := e.advance(ctx, id, func(m *Message, now time.Time) (*Message, Effects) {
-		return m.Refused(reason, e.reachable(m.To), now)
+		return m.Refused(reason, evidence, e.reachable(m.To), now)
 	})
 	if errors.Is(err, ErrNotFound) {
 		return nil

@@ -261,7 +261,7 @@ func (m *model) look() {
 	ev := delivery.Evidence{Registered: m.registered, Ready: m.ready, Pushed: m.pushed, Lost: m.lost}
 	switch ans := delivery.Decide(x.Question(), ev, m.now, m.rules); ans.Do {
 	case delivery.Wait:
-		m.propose(false, nil, func(x *delivery.Message) (*delivery.Message, delivery.Effects) { return x.Waits(ans.Reason, m.now) })
+		m.propose(false, nil, func(x *delivery.Message) (*delivery.Message, delivery.Effects) { return x.Waits(ans.Reason, "", m.now) })
 	case delivery.Expire:
 		m.propose(false, nil, func(x *delivery.Message) (*delivery.Message, delivery.Effects) { return x.Expire(m.now) })
 	case delivery.GoSMS:

@@ -49,7 +49,7 @@ func (l *limits) over(counts []sms.Count) Reason {
 	defer l.mu.Unlock()
 	for _, c := range counts {
 		if c.Most > 0 && l.totals[c.Key].value+c.Add > c.Most {
-			return limitReason(c.Key)
+			return LimitReason(c.Key)
 		}
 	}
 	return ""
@@ -66,8 +66,8 @@ func (l *limits) sweep(now time.Time) {
 	}
 }
 
-// limitReason is why a message is no SMS when a counter is at its limit.
-func limitReason(key string) Reason {
+// LimitReason is why a message is no SMS when the counter of a key is at its limit.
+func LimitReason(key string) Reason {
 	switch sms.LimitOf(key) {
 	case sms.DayBudget:
 		return BudgetDay
@@ -86,7 +86,13 @@ func limitReason(key string) Reason {
 // facts are what the policy is asked with; it reads memory only.
 func (e *Engine) facts(m *Message, registered bool, now time.Time) Facts {
 	to, _ := m.To.Number()
-	f := Facts{Registered: registered, Denied: !e.cfg.Policy.Allows(to) || e.dispatch != nil && !e.dispatch.Routed(to), OptedOut: e.optedOut(m, to)}
+	f := Facts{Registered: registered, OptedOut: e.optedOut(m, to)}
+	switch {
+	case !e.cfg.Policy.Allows(to):
+		f.Denied = "by sms.allow and sms.deny, or it has no price and there is a budget"
+	case e.dispatch != nil && !e.dispatch.Routed(to):
+		f.Denied = "no route takes the number"
+	}
 	if segments, err := sms.Split(e.rules.text(m)); err == nil {
 		f.Over = e.limits.over(e.cfg.Policy.Reserve(m.From, to, len(segments), m.SMS == nil || m.SMS.Counted.IsZero(), false, now))
 	}

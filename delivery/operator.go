@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -60,7 +61,10 @@ func (e *Engine) Test(ctx context.Context, gateway string, to contacts.Number, t
 	if err != nil {
 		return nil, price, err
 	}
-	if !e.cfg.Policy.Allows(to) {
+	switch {
+	case len(segments) > e.rules.MaxSegments:
+		return nil, price, fmt.Errorf("%w: %s", sms.ErrTooLong, tooLong(len(segments), e.rules))
+	case !e.cfg.Policy.Allows(to):
 		return nil, price, ErrDenied
 	}
 	counts := e.cfg.Policy.Reserve(tester, to, len(segments), true, false, now)

@@ -78,8 +78,8 @@ func taken() delivery.Step {
 }
 
 var cases = map[string]*delivery.Message{
-	"answer":   answer(),
-	"accepted": open(message(number, delivery.Accepted, 0, "", 0)),
+	"answer":    answer(),
+	"accepted":  open(message(number, delivery.Accepted, 0, "", 0)),
 	"asked_for": asked(open(message(number, delivery.Accepted, 0, "", 0))),
 	"pushed": message(number, delivery.Delivered, delivery.ViaPush, "", 80*ms,
 		step(ms, "S3", delivery.EventPushed, "pixel7", "", ""), step(81*ms, "S5", delivery.EventAcknowledged, "pixel7", "", "")),
