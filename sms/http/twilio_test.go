@@ -456,7 +456,7 @@ func TestTwilioSenders(t *testing.T) {
 	sink := newInbox(0)
 	_, callbacks := twilio(t, f, sink, nil)
 	for from, want := range senders {
-		form := url.Values{"MessageSid": {"SM9"}, "From": {from}, "To": {"+4917604069000"}, "Body": {"x"}}
+		form := url.Values{"MessageSid": {fmt.Sprintf("SM%x", from)}, "From": {from}, "To": {"+4917604069000"}, "Body": {"x"}}
 		if code, body := f.call(callbacks+"/mo", form, token); code != 200 {
 			t.Errorf("%q: %d %s", from, code, body)
 		} else if m := sink.mos[len(sink.mos)-1]; m.From != want {
