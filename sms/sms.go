@@ -99,8 +99,8 @@ const (
 // An MO is a mobile-originated short message, whole: gateways join its segments.
 type MO struct {
 	Gateway string
-	ID      string // the gateway's id; empty: none
-	From    contacts.Number
+	ID      string          // the gateway's id; empty: none
+	From    contacts.Number // the peer's; or what Sender makes of a name, a short code or a national number: such an MO is nobody's answer, and the operator's
 	To      contacts.Number // one of our own numbers
 	Text    string
 	At      time.Time

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/seed-7a41469f/godwit/contacts"
+	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // maxCallback is how many octets the body of a callback may have.
@@ -116,14 +117,19 @@ func number(s string) (contacts.Number, error) {
 	return contacts.ParseNumber(s)
 }
 
-// moNumbers reads the numbers of an MO. A peer without a number, as a carrier's own notices have none, cannot be answered and is of no use. own is what
-// the gateway's number is configured to be, for carriers that tell none or a short code.
-func moNumbers(from, to string, own contacts.Number) (peer, ours contacts.Number, err error) {
-	if from == "" {
-		return "", "", malformed("an MO without the number it comes from")
+// sender reads where an MO comes from, as sms.MO.From has it; empty: nothing is there.
+func sender(s string) contacts.Number {
+	if n, err := number(s); err == nil {
+		return n
 	}
-	if peer, err = number(from); err != nil {
-		return "", "", noUse("an SMS from a name or short code, which has no number to answer to")
+	return sms.Sender(s)
+}
+
+// moNumbers reads where an MO comes from, and the number that it went to. own is what the gateway's number is configured to be, for carriers that tell none or a
+// short code.
+func moNumbers(from, to string, own contacts.Number) (peer, ours contacts.Number, err error) {
+	if peer = sender(from); peer == "" {
+		return "", "", malformed("an MO that does not say where it comes from")
 	}
 	if ours, err = number(to); err != nil {
 		if own == "" {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/sms"
 	smshttp "github.com/seed-7a41469f/godwit/sms/http"
 )
@@ -283,8 +284,7 @@ func TestKannelCallbacksRefuse(t *testing.T) {
 		"MO to a short code":               {mo, values(moCall, "to", "12345"), 400},
 		"MO of coding 3":                   {mo, values(moCall, "coding", "3"), 400},
 		"segment without id":               {mo, values(moCall, "id", "", "udh", "\x05\x00\x03\x01\x02\x01"), 400},
-		"MO from a name":                   {mo, values(moCall, "from", "Bank"), 200},
-		"MO from a short code":             {mo, values(moCall, "from", "12345"), 200},
+		"MO from blanks":                   {mo, values(moCall, "from", " "), 400},
 		"MO of 8-bit data":                 {mo, values(moCall, "coding", "1"), 200},
 	} {
 		rec := get(t, tc.handler, tc.query)
@@ -305,6 +305,30 @@ func TestKannelCallbacksRefuse(t *testing.T) {
 	}
 	if sink.calls != 0 {
 		t.Errorf("the sink was called %d times: %+v %+v", sink.calls, sink.dlrs, sink.mos)
+	}
+}
+
+// senders are what MOs come from over HTTP, and what becomes of that: a name, a short code and a national number stay what they are.
+var senders = map[string]contacts.Number{
+	"+4917604069003": "4917604069003", "004917604069003": "4917604069003", " 4917604069003": "4917604069003",
+	"Bank": "Bank", " My Bank ": "My Bank", "12345": "12345", "+12345": "+12345", "017604069003": "017604069003", "+49 176 04069003": "+49 176 04069003",
+	"A\x00\nB\xff": "A\ufffd\ufffdB\ufffd", "a name of far more than 20 characters": "a name of far more t", "4917604069003       x": "04917604069003",
+}
+
+// TestKannelSenders also has segments of long ones joined.
+func TestKannelSenders(t *testing.T) {
+	for from, want := range senders {
+		sink := newInbox(0)
+		_, mo := callbacks(t, sink, nil)
+		one, two := seg(7, 2, 1, "a1", "Hello "), seg(7, 2, 2, "a2", "world")
+		one.Set("from", from)
+		two.Set("from", from)
+		if a, b, c := get(t, mo, values(moCall, "from", from)).Code, get(t, mo, two).Code, get(t, mo, one).Code; a != 200 || b != 503 || c != 200 {
+			t.Errorf("%q: %d %d %d", from, a, b, c)
+		}
+		if len(sink.mos) != 2 || sink.mos[0].From != want || sink.mos[1].From != want || sink.mos[1].Text != "Hello world" {
+			t.Errorf("%q: %+v, want %q", from, sink.mos, want)
+		}
 	}
 }
 

@@ -429,8 +429,7 @@ func TestTwilioCallbacks(t *testing.T) {
 	}{
 		"mo without id":         {"/mo", mo(map[string]string{"MessageSid": ""}), 400},
 		"mo without sender":     {"/mo", mo(map[string]string{"From": ""}), 400},
-		"mo from a name":        {"/mo", mo(map[string]string{"From": "Bank"}), 200},
-		"mo from a short code":  {"/mo", mo(map[string]string{"From": "12345"}), 200},
+		"mo from blanks":        {"/mo", mo(map[string]string{"From": " "}), 400},
 		"mo to a short code":    {"/mo", mo(map[string]string{"To": "12345"}), 400},
 		"dlr without id":        {"/dlr", url.Values{"MessageStatus": {"sent"}}, 400},
 		"dlr without status":    {"/dlr", url.Values{"MessageSid": {"SM1"}}, 400},
@@ -449,6 +448,20 @@ func TestTwilioCallbacks(t *testing.T) {
 	}
 	if r := sink.dlrs[0]; r.Ref != nil || r.ID != "SM1" || r.State != sms.Undelivered || r.Detail != "30003" {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestTwilioSenders(t *testing.T) {
+	f := newFakeTwilio(t)
+	sink := newInbox(0)
+	_, callbacks := twilio(t, f, sink, nil)
+	for from, want := range senders {
+		form := url.Values{"MessageSid": {fmt.Sprintf("SM%x", from)}, "From": {from}, "To": {"+4917604069000"}, "Body": {"x"}}
+		if code, body := f.call(callbacks+"/mo", form, token); code != 200 {
+			t.Errorf("%q: %d %s", from, code, body)
+		} else if m := sink.mos[len(sink.mos)-1]; m.From != want {
+			t.Errorf("%q: from %q, want %q", from, m.From, want)
+		}
 	}
 }
 
@@ -541,10 +554,11 @@ func FuzzTwilioCallbacks(f *testing.F) {
 
 // checkMO checks what every MO must be.
 func checkMO(t *testing.T, m sms.MO) {
-	for _, n := range []contacts.Number{m.From, m.To} {
-		if _, err := contacts.ParseNumber(string(n)); err != nil {
-			t.Errorf("%+v: %v", m, err)
-		}
+	if _, err := contacts.ParseNumber(string(m.To)); err != nil {
+		t.Errorf("%+v: %v", m, err)
+	}
+	if _, err := contacts.ParseNumber(string(m.From)); err != nil && (m.From == "" || sms.Sender(string(m.From)) != m.From) {
+		t.Errorf("%+v: it is from %q", m, m.From)
 	}
 	if strings.ToValidUTF8(m.Text, "") != m.Text || m.At.IsZero() {
 		t.Errorf("%+v", m)

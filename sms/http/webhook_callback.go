@@ -110,19 +110,14 @@ func (g *Webhook) takeMO(ctx context.Context, sink sms.Sink, doc any) error {
 	if g.moFrom == nil {
 		return malformed("this gateway has no MOs: set mo.from")
 	}
-	given := g.moFrom.in(doc)
-	if given == "" {
+	m := sms.MO{Gateway: g.config.Name, ID: g.moID.in(doc), From: sender(g.moFrom.in(doc)), To: g.config.Number, At: instant(g.moTime.in(doc))}
+	if m.From == "" {
 		return malformed("there is no sender at mo.from")
 	}
-	from, err := number(given)
-	if err != nil { // a name or a short code, whom nobody can answer
-		g.pass("the sender of an MO is no number")
-		return nil
-	}
-	m := sms.MO{Gateway: g.config.Name, ID: g.moID.in(doc), From: from, To: g.config.Number, At: instant(g.moTime.in(doc))}
 	if len(m.ID) > maxID {
 		return malformed("the message id is too long")
 	}
+	var err error
 	if to := g.moTo.in(doc); to != "" {
 		if m.To, err = number(to); err != nil {
 			return malformed("what is at mo.to is no number")

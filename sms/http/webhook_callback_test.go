@@ -249,9 +249,12 @@ func TestWebhookMO(t *testing.T) {
 		{"Latin 1 in octets", `{"from":"4915112345678","hex":"e9","coding":3,"msg":"?"}`, 204, []sms.MO{{From: hookPeer, To: hookOwn, Text: "é"}}},
 		{"octets that nobody can read", `{"from":"4915112345678","hex":"e9","coding":4,"msg":"text"}`, 204, []sms.MO{{From: hookPeer, To: hookOwn, Text: "text"}}},
 		{"octets that are none", `{"from":"4915112345678","hex":"e","msg":"x"}`, 400, nil},
-		{"from a name", `{"from":"PayPal","msg":"x"}`, 204, nil},
-		{"from a short code", `{"from":"22255","msg":"x"}`, 204, nil},
+		{"from a name", `{"from":" My Bank","msg":"x"}`, 204, []sms.MO{{From: "My Bank", To: hookOwn, Text: "x"}}},
+		{"from a short code", `{"from":22255,"msg":"x"}`, 204, []sms.MO{{From: "22255", To: hookOwn, Text: "x"}}},
+		{"from a national number", `{"from":"015112345678","msg":"x"}`, 204, []sms.MO{{From: "015112345678", To: hookOwn, Text: "x"}}},
+		{"from what cannot be printed", `{"from":"A\u0000\u202eB","msg":"x"}`, 204, []sms.MO{{From: "A\ufffd\ufffdB", To: hookOwn, Text: "x"}}},
 		{"from nobody", `{"msg":"x"}`, 400, nil},
+		{"from blanks", `{"from":"  ","msg":"x"}`, 400, nil},
 		{"to a name", `{"from":"4915112345678","to":"us","msg":"x"}`, 400, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	alphanumeric   = 5  // the type of number of a name (SMPP 3.4 §5.2.5)
+	international  = 1  // a type of number (SMPP 3.4 §5.2.5); 0 is unknown
+	alphanumeric   = 5  // that of a name
 	longestAddress = 20 // octets of source_addr and destination_addr (SMPP 3.4 §5.2.8, 5.2.9)
 	longestShort   = 6  // digits of a short code
 )
@@ -50,10 +51,22 @@ func (a address) number() string {
 		return d
 	}
 	d = strings.TrimPrefix(d, "+")
-	if a.TON <= 1 { // unknown or international
+	if a.TON <= international {
 		d = strings.TrimPrefix(d, "00")
 	}
 	return d
+}
+
+// sender returns the source address of an MO, as sms.MO.From has it. Only what is called international, by its type or a +, or is of no known type can be an
+// international number: a national or network specific one (and a name) may have the same digits as one of somebody else.
+func (a address) sender() contacts.Number {
+	plus := a.TON != alphanumeric && strings.HasPrefix(strings.TrimSpace(a.digits), "+")
+	if a.TON <= international || plus {
+		if n, err := contacts.ParseNumber(a.number()); err == nil {
+			return n
+		}
+	}
+	return sms.Sender(a.digits)
 }
 
 // mask returns an address for logs.

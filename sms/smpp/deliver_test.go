@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -222,30 +223,69 @@ func TestMO(t *testing.T) {
 	}
 }
 
-// TestNumbersOfMOs are normalised. One from a source that is no number is refused for good, or it would come for ever.
+// TestNumbersOfMOs are normalised. A source that is no international number stays what it is; a national one is never read as somebody else's.
 func TestNumbersOfMOs(t *testing.T) {
 	s := serve(t, smstest.SMPPOptions{})
 	g := run(t, s, nil)
-	for i, c := range []struct {
+	us := smstest.Phone(ours)
+	from := func(ton, npi byte, addr string) smstest.Address {
+		return smstest.Address{TON: ton, NPI: npi, Addr: addr}
+	}
+	want := map[string]sms.MO{}
+	for name, c := range map[string]struct {
 		from, to smstest.Address
-		status   uint32
 		want     sms.MO
 	}{
-		{smstest.Phone("+" + string(peer)), smstest.Phone("00" + ours), 0, sms.MO{From: peer, To: ours}},
-		{smstest.Address{TON: 0, NPI: 1, Addr: "00" + string(peer)}, smstest.Address{TON: 0, NPI: 0, Addr: "+" + ours}, 0, sms.MO{From: peer, To: ours}},
-		{smstest.Phone(string(peer)), smstest.Address{TON: 3, NPI: 0, Addr: "84444"}, 0, sms.MO{From: peer, To: "84444"}},
-		{smstest.Address{TON: 5, NPI: 0, Addr: "Carrier"}, smstest.Phone(ours), 0x65, sms.MO{}},
-		{smstest.Address{TON: 3, NPI: 0, Addr: "112"}, smstest.Phone(ours), 0x65, sms.MO{}},
+		"international, with +":         {smstest.Phone("+" + string(peer)), smstest.Phone("00" + ours), sms.MO{From: peer, To: ours}},
+		"of unknown type, with 00":      {from(0, 1, "00"+string(peer)), from(0, 0, "+"+ours), sms.MO{From: peer, To: ours}},
+		"national, with + all the same": {from(2, 1, "+"+string(peer)), us, sms.MO{From: peer, To: ours}},
+		"to a short code":               {smstest.Phone(string(peer)), from(3, 0, "84444"), sms.MO{From: peer, To: "84444"}},
+		"a name":                        {from(5, 0, " My Bank"), us, sms.MO{From: "My Bank", To: ours}},
+		"a name not in ASCII":           {from(5, 0, "Caf\xe9\x07"), us, sms.MO{From: "Caf\ufffd\ufffd", To: ours}},
+		"a name of digits":              {from(5, 0, string(peer)), us, sms.MO{From: "0" + peer, To: ours}},
+		"a long name":                   {from(0, 0, "A name of far more characters than an address has"), us, sms.MO{From: "A name of far more c", To: ours}},
+		"a short code":                  {from(3, 0, "112"), us, sms.MO{From: "112", To: ours}},
+		"a long short code":             {from(3, 0, "8444412"), us, sms.MO{From: "08444412", To: ours}},
+		"national":                      {from(2, 1, "2125551234"), us, sms.MO{From: "02125551234", To: ours}},
+		"national, with its prefix":     {from(2, 1, "017604069001"), us, sms.MO{From: "017604069001", To: ours}},
+		"national, of unknown type":     {from(0, 1, "017604069001"), us, sms.MO{From: "017604069001", To: ours}},
 	} {
-		statuses, err := s.MO(soon(t), smstest.MO{From: c.from, To: c.to, Text: fmt.Sprint(i)})
-		if err != nil || statuses[0] != c.status {
-			t.Errorf("%+v: %v, %v", c.from, statuses, err)
+		statuses, err := s.MO(soon(t), smstest.MO{From: c.from, To: c.to, Text: name})
+		if err != nil || statuses[0] != 0 {
+			t.Errorf("%s: %v, %v", name, statuses, err)
+		}
+		want[name] = c.want
+	}
+	_, mos := g.wait(t, 0, len(want))
+	for _, m := range mos {
+		if w := want[m.Text]; m.From != w.From || m.To != w.To {
+			t.Errorf("%s: from %q to %q, want %q and %q", m.Text, m.From, m.To, w.From, w.To)
 		}
 	}
-	_, mos := g.wait(t, 0, 3)
+	for _, nobody := range []string{"", "  "} { // refused for good, or it would come for ever
+		if statuses, err := s.MO(soon(t), smstest.MO{From: from(0, 0, nobody), To: us, Text: "from nobody"}); err != nil || statuses[0] != 0x65 {
+			t.Errorf("from %q: %v, %v", nobody, statuses, err)
+		}
+	}
+}
+
+// TestLongMOFromAName is joined, each for itself.
+func TestLongMOFromAName(t *testing.T) {
+	s := serve(t, smstest.SMPPOptions{})
+	g := run(t, s, nil)
+	texts := map[contacts.Number]string{"My Bank": strings.Repeat("bank ", 80), "02125551234": strings.Repeat("national ", 50), "22255": strings.Repeat("short ", 70)}
+	for from, a := range map[contacts.Number]smstest.Address{
+		"My Bank": {TON: 5, Addr: "My Bank"}, "02125551234": {TON: 2, NPI: 1, Addr: "2125551234"}, "22255": {TON: 3, Addr: "22255"},
+	} {
+		mo := smstest.MO{From: a, To: smstest.Phone(ours), Text: texts[from], Concat: smstest.UDH8, Ref: 7, Parts: []int{3, 1, 2}}
+		if statuses, err := s.MO(soon(t), mo); err != nil || slices.Max(statuses) != 0 {
+			t.Errorf("%s: %v, %v", from, statuses, err)
+		}
+	}
+	_, mos := g.wait(t, 0, len(texts))
 	for _, m := range mos {
-		if m.From != peer || m.To != ours && m.To != "84444" {
-			t.Errorf("%+v", m)
+		if m.Text != texts[m.From] || m.Text == "" {
+			t.Errorf("%q wrote %q", m.From, m.Text)
 		}
 	}
 }

@@ -86,10 +86,9 @@ func (in *intake) take(ctx context.Context, j *job) {
 		j.answer(in.report(ctx, r))
 		return
 	}
-	from, err := contacts.ParseNumber(j.source.number())
-	if err != nil {
-		in.g.config.Log.Warn().Str("gateway", in.g.config.Name).Str("from", j.source.mask()).
-			Msg("an MO was refused: its source is no number in the form of E.164, so that nobody could answer it; have the SMSC send international numbers")
+	from := j.source.sender()
+	if from == "" {
+		in.g.config.Log.Warn().Str("gateway", in.g.config.Name).Msg("an MO was refused: it has no source address; have the SMSC send one with each")
 		j.answer(refusedForever)
 		return
 	}

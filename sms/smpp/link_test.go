@@ -440,7 +440,10 @@ func TestWire(t *testing.T) {
 	if _, err := s.MO(soon(t), smstest.MO{From: smstest.Address{TON: 2, NPI: 1, Addr: "015112345678"}, To: smstest.Phone(ours), Text: "geheim"}); err != nil {
 		t.Fatal(err)
 	}
-	g.wait(t, 2, 1)
+	if _, err := s.MO(soon(t), smstest.MO{To: smstest.Phone(ours), Text: "geheim"}); err != nil {
+		t.Fatal(err)
+	}
+	g.wait(t, 2, 2)
 	g.end()
 	mu.Lock()
 	defer mu.Unlock()

@@ -167,6 +167,7 @@ func TestGammuSMSD(t *testing.T) {
 	modem.Receive("+4915112345678", "first half, ", "second half 😀")
 	s.wait(t, 1)
 	modem.Receive("PayPal", "nobody can answer")
+	s.wait(t, 1)
 
 	modem.Stop()
 	brief := open(t, dir, 3*time.Second)
@@ -189,15 +190,19 @@ func TestGammuSMSD(t *testing.T) {
 
 	var mos []string
 	for _, m := range append(s.mos, again.mos...) {
-		if m.Gateway != "stick" || m.From != peer || m.To != own || m.ID == "" || time.Since(m.At).Abs() > time.Hour {
+		from := map[string]contacts.Number{"nobody can answer": "PayPal"}[m.Text]
+		if from == "" {
+			from = peer
+		}
+		if m.Gateway != "stick" || m.From != from || m.To != own || m.ID == "" || time.Since(m.At).Abs() > time.Hour {
 			t.Errorf("MO %+v", m)
 		}
 		mos = append(mos, m.Text)
 	}
-	if !slices.Equal(mos, []string{"Grüße 😀 €", "first half, second half 😀", "after the restart"}) {
+	if !slices.Equal(mos, []string{"Grüße 😀 €", "first half, second half 😀", "nobody can answer", "after the restart"}) {
 		t.Errorf("MOs %q", mos)
 	}
-	if len(s.offered) != 4 || s.offered[0] != s.offered[2] {
+	if len(s.offered) != 5 || s.offered[0] != s.offered[2] {
 		t.Errorf("offered %+v, want the first three times alike", s.offered)
 	}
 	for _, r := range again.dlrs {
@@ -208,10 +213,6 @@ func TestGammuSMSD(t *testing.T) {
 	if left := files(t, filepath.Join(dir, "inbox")); len(left) != 0 {
 		t.Errorf("left in the inbox: %v", left)
 	}
-	modem.Await("what nobody can answer to be put aside", func() bool {
-		entries, _ := os.ReadDir(filepath.Join(dir, "inbox", "other"))
-		return len(entries) == 1
-	})
 }
 
 // A fakeSMSD does by hand what smsd does.
@@ -459,7 +460,7 @@ func TestInbox(t *testing.T) {
 	in("IN20261124_100228_00_004915112345678_00.txt", "\xff\xfea\x00=\xd8\x00\xde")
 	in("IN20261124_100229_00_+4915112345678_00.txt", "caf\xe9")
 	in("IN20261124_100230_00_+4915112345678_00.bin", "\x00\x01")
-	in("IN20261124_100231_00_My_Bank_00.txt", "code 1234")
+	in("IN20261124_100231_00__00.txt", "from nobody")
 	in("README", "what is this?")
 	in(".hidden", "x")
 	run(t, open(t, dir, time.Minute), s)
@@ -500,6 +501,34 @@ func TestInbox(t *testing.T) {
 	}
 	if aside := files(t, filepath.Join(dir, "inbox", "other")); len(aside) != 3 {
 		t.Errorf("put aside: %v", aside)
+	}
+}
+
+// TestSenders: a name, a short code and a national number stay what they are, and the parts of a message belong together.
+func TestSenders(t *testing.T) {
+	dir, s := t.TempDir(), newSink()
+	gammu.Folders(t, dir)
+	want := map[string]contacts.Number{"My_Bank": "My_Bank", "22255": "22255", "015112345678": "015112345678", "+112": "+112",
+		"A\x01\xff": "A\ufffd\ufffd", "4915112345678       x": "04915112345678", "a_name_of_far_more_than_20_characters": "a_name_of_far_more_t"}
+	for sender := range want {
+		into(t, dir, "IN20261124_100231_00_"+sender+"_00.txt", sender)
+		into(t, dir, "IN20261124_100231_00_"+sender+"_01.txt", " and more")
+	}
+	run(t, open(t, dir, time.Minute), s)
+	s.wait(t, len(want))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.mos {
+		sender, whole := strings.CutSuffix(m.Text, " and more")
+		if sender == "A\x01ÿ" { // the text is not UTF-8 and so Latin 1
+			sender = "A\x01\xff"
+		}
+		if from, known := want[sender]; !whole || !known || m.From != from || m.To != own || m.ID == "" {
+			t.Errorf("%q: from %q, want %q", m.Text, m.From, from)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "inbox", "other")); err == nil {
+		t.Error("something was put aside")
 	}
 }
 

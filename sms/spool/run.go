@@ -19,7 +19,7 @@ import (
 // retry is how long an MO or a report waits that the sink did not take.
 const retry = 2 * time.Second
 
-// other is the folder in the inbox for what is no text, or comes from no number: nobody could answer it.
+// other is the folder in the inbox for what is no text, or has no sender.
 const other = "other"
 
 // Run gives MOs to sink, and reports of messages whose Submit has ended without knowing, in this process or an earlier one. When ctx is done it returns nil.
@@ -201,11 +201,11 @@ func (g *Gammu) settled(files []string, seen map[string]look) bool {
 	return whole
 }
 
-// receive gives one MO to sink and removes its files. What is no text, or comes from no number, is put aside.
+// receive gives one MO to sink and removes its files. What is no text, or has no sender, is put aside.
 func (g *Gammu) receive(ctx context.Context, sink sms.Sink, files []string) error {
 	first, ok := parseIn(files[0])
-	from, err := number(first.sender)
-	if !ok || err != nil || first.ext != "txt" || first.part > 0 { // smsd counts from 0: the rest was removed when the sink had taken it
+	from := sender(first.sender)
+	if !ok || from == "" || first.ext != "txt" || first.part > 0 { // smsd counts from 0: the rest was removed when the sink had taken it
 		return g.stuck(g.putAside(files))
 	}
 	var text strings.Builder
@@ -258,18 +258,22 @@ func (g *Gammu) putAside(files []string) error {
 			return err
 		}
 	}
-	g.config.Log.Info().Str("gateway", g.config.Name).Str("folder", dir).Msg("put an SMS aside that is no text, comes from no number, or is what was left of one that was taken")
+	g.config.Log.Info().Str("gateway", g.config.Name).Str("folder", dir).Msg("put an SMS aside that is no text, has no sender, or is what was left of one that was taken")
 	return nil
 }
 
-// number reads a sender: international, with + or 00. A national one says nothing about its country, but many modems leave the + out.
-func number(s string) (contacts.Number, error) {
+// sender reads where an SMS comes from, as sms.MO.From has it: a number with + or 00, which many modems leave out; empty: nothing is there.
+func sender(s string) contacts.Number {
+	bare := s
 	if rest, ok := strings.CutPrefix(s, "+"); ok {
-		s = rest
+		bare = rest
 	} else if rest, ok := strings.CutPrefix(s, "00"); ok {
-		s = rest
+		bare = rest
 	}
-	return contacts.ParseNumber(s)
+	if n, err := contacts.ParseNumber(bare); err == nil {
+		return n
+	}
+	return sms.Sender(s)
 }
 
 // decode reads the text of an inbox file: UTF-16 with a byte order mark (InboxFormat unicode), else UTF-8, else Latin 1. smsd 1.42 writes octets beyond the
