@@ -93,7 +93,9 @@ func (e *Engine) place(mo sms.MO, talks []sms.Talk, now time.Time) (m *Message, 
 	switch {
 	case !e.own(mo.To) || err != nil:
 		e.log.Warn().Str("gateway", mo.Gateway).Str("to", mo.To.Mask()).Msg("an SMS came in that can be nobody's answer: it is kept in the unmatched list")
-		return m, nil, MOUnmatched
+		if mo.To == "" || mo.From == "" {
+			return m, nil, MOUnmatched
+		}
 	case t.User != "" && now.Sub(t.At) < e.cfg.ReplyWindow:
 		m.To, m.Reply, result = t.User, ID(t.Ref).String(), MOConversation
 		t.At = now

@@ -198,6 +198,7 @@ func TestUnmatched(t *testing.T) {
 		w.answers(eve, own, "who are you?") // repeated
 		w.answers(eve, "491599999999", "not our number")
 		w.answers("ACME", own, "a name writes")
+		w.answers("ACME", own, "a name writes") // repeated
 		want := []string{"ACME to " + string(own) + ": a name writes", string(eve) + " to 491599999999: not our number", string(eve) + " to " + string(own) + ": who are you?"}
 		if got := w.unmatched(); !slices.Equal(got, want) {
 			t.Fatalf("unmatched: %q", got)
