@@ -43,26 +43,15 @@ func (a *app) gatewayListCmd() *cobra.Command {
 }
 
 // gateways prints them in their order.
-func (a *app) gateways(list []broker.Gateway) error {
-	var rows [][]string
-	for _, g := range list {
-		if a.json {
-			if err := a.object(g); err != nil {
-				return err
-			}
-			continue
-		}
+func (a *app) gateways(all []broker.Gateway) error {
+	return list(a, []string{"name", "kind", "state", "under way", "rate", "waiting", "wire"}, all, func(g broker.Gateway) []string {
 		rate := "any"
 		if g.Rate > 0 {
 			rate = strconv.FormatFloat(g.Rate, 'f', -1, 64) + "/s"
 		}
 		under := fmt.Sprintf("%d of %d", g.Under, g.Window)
-		rows = append(rows, []string{g.Name, g.Kind, gatewayState(g, time.Local), under, rate, strconv.Itoa(g.Waiting), onOff(g.Wire)})
-	}
-	if a.json {
-		return nil
-	}
-	return a.table([]string{"name", "kind", "state", "under way", "rate", "waiting", "wire"}, rows)
+		return []string{g.Name, g.Kind, gatewayState(g, time.Local), under, rate, strconv.Itoa(g.Waiting), onOff(g.Wire)}
+	})
 }
 
 // gatewayState says in words how a gateway fares.

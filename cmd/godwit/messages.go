@@ -73,21 +73,10 @@ func (a *app) list(cmd *cobra.Command, o *operator, q url.Values, limit int) err
 }
 
 func (a *app) page(messages []picture.Message) error {
-	var rows [][]string
-	for _, m := range messages {
-		if a.json {
-			if err := a.object(m); err != nil {
-				return err
-			}
-			continue
-		}
+	return list(a, []string{"id", "created", "from", "to", "state", "path"}, messages, func(m picture.Message) []string {
 		small := picture.Small(picture.Path{Message: m}, time.Local)
-		rows = append(rows, []string{m.ID, m.Created, printable(m.From), m.To, m.State, small})
-	}
-	if a.json {
-		return nil
-	}
-	return a.table([]string{"id", "created", "from", "to", "state", "path"}, rows)
+		return []string{m.ID, m.Created, printable(m.From), m.To, m.State, small}
+	})
 }
 
 func (a *app) explainCmd() *cobra.Command {

@@ -43,25 +43,14 @@ func (a *app) optOutListCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *app) optOuts(list []broker.OptOut) error {
-	var rows [][]string
-	for _, o := range list {
-		if a.json {
-			if err := a.object(o); err != nil {
-				return err
-			}
-			continue
-		}
+func (a *app) optOuts(all []broker.OptOut) error {
+	return list(a, []string{"number", "at", "by", "note"}, all, func(o broker.OptOut) []string {
 		by := "operator"
 		if o.Word != "" {
 			by = printable(o.Word) + " by " + o.Gateway
 		}
-		rows = append(rows, []string{o.Number, o.At, by, printable(o.Note)})
-	}
-	if a.json {
-		return nil
-	}
-	return a.table([]string{"number", "at", "by", "note"}, rows)
+		return []string{o.Number, o.At, by, printable(o.Note)}
+	})
 }
 
 func (a *app) optOutAddCmd() *cobra.Command {

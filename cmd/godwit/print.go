@@ -45,3 +45,19 @@ func printable(text string) string {
 		return r
 	}, text)
 }
+
+// list prints things in their order: with --json one object a line, else as rows of a table.
+func list[T any](a *app, columns []string, all []T, row func(T) []string) error {
+	rows := make([][]string, 0, len(all))
+	for _, one := range all {
+		if !a.json {
+			rows = append(rows, row(one))
+		} else if err := a.object(one); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return nil
+	}
+	return a.table(columns, rows)
+}

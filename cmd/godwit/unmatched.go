@@ -52,21 +52,10 @@ func (a *app) unmatchedListCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *app) unmatched(list []broker.UnmatchedSMS) error {
-	var rows [][]string
-	for _, m := range list {
-		if a.json {
-			if err := a.object(m); err != nil {
-				return err
-			}
-			continue
-		}
-		rows = append(rows, []string{m.ID, m.At, printable(m.From), m.To, printable(m.Text)})
-	}
-	if a.json {
-		return nil
-	}
-	return a.table([]string{"id", "at", "from", "to", "text"}, rows)
+func (a *app) unmatched(all []broker.UnmatchedSMS) error {
+	return list(a, []string{"id", "at", "from", "to", "text"}, all, func(m broker.UnmatchedSMS) []string {
+		return []string{m.ID, m.At, printable(m.From), m.To, printable(m.Text)}
+	})
 }
 
 func (a *app) unmatchedAssignCmd() *cobra.Command {

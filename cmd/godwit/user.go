@@ -103,24 +103,13 @@ func (a *app) userListCmd() *cobra.Command {
 }
 
 func (a *app) users(users []broker.User) error {
-	var rows [][]string
-	for _, u := range users {
-		if a.json {
-			if err := a.object(u); err != nil {
-				return err
-			}
-			continue
-		}
+	return list(a, []string{"address", "registered", "devices", "tokens", "last seen"}, users, func(u broker.User) []string {
 		registered := "no"
 		if u.Registered {
 			registered = "yes"
 		}
-		rows = append(rows, []string{u.Address, registered, strconv.Itoa(len(u.Devices)), strconv.Itoa(len(u.Tokens)), u.LastSeen})
-	}
-	if a.json {
-		return nil
-	}
-	return a.table([]string{"address", "registered", "devices", "tokens", "last seen"}, rows)
+		return []string{u.Address, registered, strconv.Itoa(len(u.Devices)), strconv.Itoa(len(u.Tokens)), u.LastSeen}
+	})
 }
 
 func (a *app) userShowCmd() *cobra.Command {
