@@ -24,6 +24,10 @@ func (d *deliverer) consider(r *ref, now time.Time) {
 	switch r.state {
 	case Submitting, Submitted, OutcomeUnknown, Delivered:
 		due := d.clock.time(r.due)
+		_, orphan := d.orphans[r.id]
+		if orphan {
+			due = now
+		}
 		if now.Before(due.Add(atItMost)) && d.e.claims.get(sms.Ref(r.id)) != nil {
 			due = later(due, now.Add(time.Second)) // no claim is without an answer while its gateway is still at it
 		}
@@ -31,7 +35,12 @@ func (d *deliverer) consider(r *ref, now time.Time) {
 			d.scheduleRef(r, due)
 			return
 		}
-		d.act(r, intent{kind: intentLook}, now, func(m *Message) (*Message, Effects) { return m.Overdue(now, d.rules) })
+		d.act(r, intent{kind: intentLook}, now, func(m *Message) (*Message, Effects) {
+			if orphan {
+				return m.Orphaned(now, d.rules)
+			}
+			return m.Overdue(now, d.rules)
+		})
 		return
 	}
 	ev := d.evidence(r, now)

@@ -33,6 +33,7 @@ type deliverer struct {
 	tickAt     time.Time
 	recovering bool
 	settled    map[ID]struct{} // while recovering: closed before they were recovered
+	orphans    map[ID]struct{} // whose claim died with the process before: nobody will answer it any more
 	trimmed    []*line
 }
 
@@ -83,7 +84,7 @@ const (
 func newDeliverer(e *Engine) *deliverer {
 	d := &deliverer{
 		e: e, rules: e.rules, lines: map[contacts.Address]*line{}, open: map[ID]*ref{}, wake: make(chan struct{}, 1), held: map[*ref]struct{}{}, clock: newClock(time.Now()),
-		brake: Brake{RestartGrace: e.cfg.RestartGrace, StormHold: e.cfg.StormHold}, recovering: true, settled: map[ID]struct{}{},
+		brake: Brake{RestartGrace: e.cfg.RestartGrace, StormHold: e.cfg.StormHold}, recovering: true, settled: map[ID]struct{}{}, orphans: map[ID]struct{}{},
 	}
 	return d
 }
@@ -359,6 +360,7 @@ func (r *ref) ahead() *ref {
 func (d *deliverer) advanced(m *Message, now time.Time) {
 	if m.SMS != nil {
 		d.e.unknowns.update(m)
+		delete(d.orphans, m.ID)
 	}
 	r := d.open[m.ID]
 	if m.Settled() {

@@ -359,6 +359,9 @@ func (d *deliverer) recover(ms []*Message, now time.Time) {
 		if r == nil {
 			continue
 		}
+		if m.unanswered() {
+			d.orphans[m.ID] = struct{}{}
+		}
 		d.consider(r, now)
 	}
 }

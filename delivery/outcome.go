@@ -312,6 +312,16 @@ func (a *advance) reported(r Rules) {
 	}
 }
 
+// Orphaned is a message whose claim died with the process that made it: what Overdue says, without waiting for the claim's time. nil: its claim was answered.
+func (m *Message) Orphaned(now time.Time, r Rules) (*Message, Effects) {
+	if !m.unanswered() {
+		return nil, Effects{}
+	}
+	due := *m
+	due.Due = now
+	return due.Overdue(now, r)
+}
+
 // Overdue is what a message's Due means once an SMS was claimed: a claim without an answer, the end of a hold, no report. nil: nothing.
 func (m *Message) Overdue(now time.Time, r Rules) (*Message, Effects) {
 	if m.Due.IsZero() || now.Before(m.Due) || m.SMS == nil || !m.SMS.Holding {
