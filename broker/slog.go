@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -45,7 +46,7 @@ func (h *logHandler) Enabled(_ context.Context, l slog.Level) bool {
 
 // Handle implements slog.Handler.
 func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
-	if r.Message == mqtt.ErrMinimumKeepalive.Error() { // mochi's opinion of a client's choice, at every CONNECT
+	if ordinary(r) {
 		if r.Level = slog.LevelDebug; !h.Enabled(ctx, r.Level) {
 			return nil
 		}
@@ -57,6 +58,17 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	r.Attrs(func(a slog.Attr) bool { logAttr(e, h.prefix, a); return true })
 	e.Msg(maskNumbers(r.Message))
 	return nil
+}
+
+// ordinary reports whether mochi warns of what is nobody's fault: its opinion of a client's keepalive, at every CONNECT, and a client that is gone when it is to be written to.
+func ordinary(r slog.Record) bool {
+	gone := false
+	r.Attrs(func(a slog.Attr) bool {
+		err, is := a.Value.Any().(error)
+		gone = is && errors.Is(err, mqtt.ErrConnectionClosed)
+		return !gone
+	})
+	return gone || r.Message == mqtt.ErrMinimumKeepalive.Error()
 }
 
 // WithAttrs implements slog.Handler.

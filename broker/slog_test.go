@@ -3,11 +3,13 @@ package broker_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 	"github.com/rs/zerolog"
 
@@ -40,5 +42,20 @@ func TestLogLevels(t *testing.T) {
 	log := broker.NewLog(zerolog.New(&bytes.Buffer{}).Level(zerolog.WarnLevel))
 	if log.Enabled(t.Context(), slog.LevelInfo) || !log.Enabled(t.Context(), slog.LevelWarn) || !log.Enabled(t.Context(), slog.LevelError+2) {
 		t.Error("the levels do not match")
+	}
+}
+
+// What mochi warns of although nobody can mend it is for debugging.
+func TestOrdinaryWarningsAreQuiet(t *testing.T) {
+	var b bytes.Buffer
+	log := broker.NewLog(zerolog.New(&b).Level(zerolog.InfoLevel))
+	log.Warn("error processing packet", "error", fmt.Errorf("write: %w", mqtt.ErrConnectionClosed))
+	log.Warn(mqtt.ErrMinimumKeepalive.Error())
+	if b.Len() > 0 {
+		t.Errorf("logged: %s", &b)
+	}
+	log.Warn("error processing packet", "error", errors.New("another"))
+	if b.Len() == 0 {
+		t.Error("another warning is missing")
 	}
 }

@@ -15,8 +15,11 @@ type Rules struct {
 	UnknownHold  time.Duration
 	Resend       bool // what an unknown outcome leads to after the hold
 	DLRTimeout   time.Duration
-	Text         func(m *Message) string // what goes out as the SMS; nil: the payload
+	Reports      func(gateway string) bool // whether a gateway gives DLRs; nil: all do
+	Text         func(m *Message) string   // what goes out as the SMS; nil: the payload
 }
+
+func (r Rules) reports(gateway string) bool { return r.Reports == nil || r.Reports(gateway) }
 
 func (r Rules) text(m *Message) string {
 	if r.Text == nil {

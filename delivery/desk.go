@@ -265,8 +265,7 @@ func (e *Engine) Report(ctx context.Context, mt sms.MT, gateway string, outcomes
 }
 
 func (e *Engine) answer(ctx context.Context, mt sms.MT, gateway string, outcomes []sms.Outcome) error {
-	g := e.gateway(gateway)
-	dlr := g != nil && g.Abilities().DLR
+	dlr := e.reports(gateway)
 	for m := e.claims.get(mt.Ref); ; m = nil { // mostly nothing else has happened to it
 		var err error
 		if m == nil {
@@ -300,6 +299,12 @@ func (e *Engine) answer(ctx context.Context, mt sms.MT, gateway string, outcomes
 		}
 		return err
 	}
+}
+
+// reports tells whether a gateway gives DLRs.
+func (e *Engine) reports(gateway string) bool {
+	g := e.gateway(gateway)
+	return g != nil && g.Abilities().DLR
 }
 
 // gateway returns a gateway by its name; nil: it is not configured any more.

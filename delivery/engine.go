@@ -169,7 +169,7 @@ func New(cfg Config) *Engine {
 	e.rules = Rules{
 		AckTimeout: cfg.AckTimeout, OfflineGrace: cfg.OfflineGrace, MaxSegments: cfg.MaxSegments, NoGateway: len(e.gateways) == 0, Tries: cfg.Retry.Tries,
 		RetryFirst: cfg.Retry.First, RetryFactor: cfg.Retry.Factor, RetryMax: cfg.Retry.Max, UnknownHold: cfg.Unknown.Hold, Resend: cfg.Unknown.Resend,
-		DLRTimeout: cfg.DLRTimeout, Text: text,
+		DLRTimeout: cfg.DLRTimeout, Text: text, Reports: e.reports,
 	}
 	e.lane = newLane(cfg.Store, e.origins, e.stats, e.log)
 	e.dlv = newDeliverer(e)

@@ -303,9 +303,7 @@ func (a *advance) reported(r Rules) {
 	case ended:
 		a.fail(Undeliverable)
 	case was == OutcomeUnknown && leg.all(SegmentTaken):
-		leg.Submitted = a.now
-		a.m.Due = a.now.Add(r.DLRTimeout)
-		a.become(Submitted, ViaSMS, leg.Cause)
+		a.taken(r.reports(leg.Gateway), r)
 	case was == OutcomeUnknown && !leg.has(SegmentUnknown): // nothing is in doubt any more, and what was held back can go
 		a.m.Due = a.now
 		a.become(Submitting, 0, leg.Cause)
@@ -337,7 +335,7 @@ func (m *Message) Overdue(now time.Time, r Rules) (*Message, Effects) {
 			}
 		}
 		if !a.m.SMS.has(SegmentUnknown) { // reports said that the carrier has all of it
-			a.taken(true, r)
+			a.taken(r.reports(a.m.SMS.Gateway), r)
 		} else {
 			a.unknown("no answer was recorded", r)
 		}
