@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -97,10 +98,10 @@ func want(t *testing.T, a clienttest.Arrival, peer contacts.Address, text string
 	}
 }
 
-// other waits for the next message of a kind with another id: one whose acknowledgement did not leave the client before its DISCONNECT comes again.
-func other(p *clienttest.Phone, kind, id string) clienttest.Arrival {
+// other waits for the next message of a kind with another id: what was not acknowledged before the client's DISCONNECT comes again.
+func other(p *clienttest.Phone, kind string, ids ...string) clienttest.Arrival {
 	for {
-		if a := p.Next(kind); a.ID != id {
+		if a := p.Next(kind); !slices.Contains(ids, a.ID) {
 			return a
 		}
 	}

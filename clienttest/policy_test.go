@@ -57,7 +57,8 @@ func TestPoolStopAndUnmatched(t *testing.T) {
 	p.SMS.MO(contacts.Number(cleo), bos, "Yes to tea")
 	p.SMS.MO(contacts.Number(cleo), anns, "No lunch")
 	want(t, b.Next("sms"), cleo, "Yes to tea")
-	want(t, a.Next("sms"), cleo, "No lunch")
+	lunch := a.Next("sms")
+	want(t, lunch, cleo, "No lunch")
 
 	p.SMS.MO(contacts.Number(cleo), anns, " stop. ")
 	stop := a.Next("sms")
@@ -95,7 +96,7 @@ func TestPoolStopAndUnmatched(t *testing.T) {
 		t.Fatalf("unmatched: %+v", list)
 	}
 	p.Godwit("unmatched", "assign", list[0].ID, string(ann))
-	want(t, other(a, "sms", stop.ID), stranger, "Is this the plumber?")
+	want(t, other(a, "sms", lunch.ID, stop.ID), stranger, "Is this the plumber?")
 	if list := objects[broker.UnmatchedSMS](t, p.Godwit("unmatched", "list", "--json")); len(list) != 0 {
 		t.Errorf("unmatched: %+v", list)
 	}
