@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -84,26 +85,17 @@ func (a *app) explainCmd() *cobra.Command {
 		Use: "explain ID", Short: "Why a message went the way it went", Args: cobra.ExactArgs(1),
 		Example: "  godwit explain 01KASVW5G00ZT4Q8C3M9E7XB5R",
 	}
-	client := operatorFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := delivery.ParseID(args[0])
-		if err != nil {
-			return usage("%q is %w", args[0], err)
-		}
-		o, err := client()
-		if err != nil {
-			return err
-		}
+	aboutMessage(cmd, func(ctx context.Context, o *operator, id delivery.ID, _ []string) error {
 		var p picture.Path
-		if _, err := o.ask(cmd.Context(), "GET", "/v1/admin/messages/"+id.String(), nil, &p); err != nil {
+		if _, err := o.ask(ctx, "GET", "/v1/admin/messages/"+id.String(), nil, &p); err != nil {
 			return err
 		}
 		if a.json {
 			return a.object(p)
 		}
-		_, err = fmt.Fprintf(a.stdout, "%s\n%s", picture.Text(p, time.Local), picture.Full(p, time.Local))
+		_, err := fmt.Fprintf(a.stdout, "%s\n%s", picture.Text(p, time.Local), picture.Full(p, time.Local))
 		return err
-	}
+	})
 	return cmd
 }
 
@@ -112,6 +104,18 @@ func (a *app) retryCmd() *cobra.Command {
 		Use: "retry ID", Short: "Send a failed message again, under its key", Args: cobra.ExactArgs(1),
 		Example: "  godwit retry 01KASVW5G00ZT4Q8C3M9E7XB5R",
 	}
+	aboutMessage(cmd, func(ctx context.Context, o *operator, id delivery.ID, _ []string) error {
+		var m picture.Message
+		if _, err := o.ask(ctx, "POST", "/v1/admin/messages/"+id.String()+"/retry", nil, &m); err != nil {
+			return err
+		}
+		return a.page([]picture.Message{m})
+	})
+	return cmd
+}
+
+// aboutMessage has a command whose first argument is the id of a message ask an operator's broker about it; rest are the other arguments.
+func aboutMessage(cmd *cobra.Command, run func(ctx context.Context, o *operator, id delivery.ID, rest []string) error) {
 	client := operatorFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := delivery.ParseID(args[0])
@@ -122,13 +126,8 @@ func (a *app) retryCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var m picture.Message
-		if _, err := o.ask(cmd.Context(), "POST", "/v1/admin/messages/"+id.String()+"/retry", nil, &m); err != nil {
-			return err
-		}
-		return a.page([]picture.Message{m})
+		return run(cmd.Context(), o, id, args[1:])
 	}
-	return cmd
 }
 
 func (a *app) healthCmd() *cobra.Command {

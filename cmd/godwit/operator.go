@@ -140,3 +140,18 @@ func (o *operator) problem(text []byte) error {
 	}
 	return &failure{exitFailed, p.Code, fmt.Errorf("%s", p.Detail)}
 }
+
+// pages asks for all pages of a list, one after the other; show shows one, and tells where the next begins: empty after the last.
+func pages[P any](ctx context.Context, o *operator, path string, show func(page P) (next string, err error)) error {
+	for after := ""; ; {
+		var page P
+		if _, err := o.ask(ctx, "GET", path+"?limit=1000&after="+url.QueryEscape(after), nil, &page); err != nil {
+			return err
+		}
+		next, err := show(page)
+		if err != nil || next == "" {
+			return err
+		}
+		after = next
+	}
+}

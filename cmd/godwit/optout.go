@@ -28,17 +28,9 @@ func (a *app) optOutListCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		for after := ""; ; {
-			var page broker.OptOuts
-			path := optOutsPath + "?limit=1000&after=" + url.QueryEscape(after)
-			if _, err := o.ask(cmd.Context(), "GET", path, nil, &page); err != nil {
-				return err
-			}
-			if err := a.optOuts(page.OptOuts); err != nil || page.Next == "" {
-				return err
-			}
-			after = page.Next
-		}
+		return pages(cmd.Context(), o, optOutsPath, func(page broker.OptOuts) (next string, err error) {
+			return page.Next, a.optOuts(page.OptOuts)
+		})
 	}
 	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/url"
 	"strconv"
 
@@ -63,21 +64,12 @@ func (a *app) unmatchedAssignCmd() *cobra.Command {
 		Use: "assign ID ADDRESS", Short: "Give an SMS to the user that it is for", Args: cobra.ExactArgs(2),
 		Long: "Give an SMS to the user that it is for: it comes into that user's inbox, in the conversation with whoever wrote it.",
 	}
-	client := operatorFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := delivery.ParseID(args[0])
-		if err != nil {
-			return usage("%q is %w", args[0], err)
-		}
-		o, err := client()
-		if err != nil {
-			return err
-		}
+	aboutMessage(cmd, func(ctx context.Context, o *operator, id delivery.ID, rest []string) error {
 		var m picture.Message
-		if _, err := o.ask(cmd.Context(), "POST", unmatchedPath+"/"+id.String()+"/assign", map[string]string{"address": args[1]}, &m); err != nil {
+		if _, err := o.ask(ctx, "POST", unmatchedPath+"/"+id.String()+"/assign", map[string]string{"address": rest[0]}, &m); err != nil {
 			return err
 		}
 		return a.page([]picture.Message{m})
-	}
+	})
 	return cmd
 }

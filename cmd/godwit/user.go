@@ -87,17 +87,9 @@ func (a *app) userListCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		for after := ""; ; {
-			var page broker.Users
-			path := usersPath + "?limit=1000&after=" + url.QueryEscape(after)
-			if _, err := o.ask(cmd.Context(), "GET", path, nil, &page); err != nil {
-				return err
-			}
-			if err := a.users(page.Users); err != nil || page.Next == "" {
-				return err
-			}
-			after = page.Next
-		}
+		return pages(cmd.Context(), o, usersPath, func(page broker.Users) (next string, err error) {
+			return page.Next, a.users(page.Users)
+		})
 	}
 	return cmd
 }
