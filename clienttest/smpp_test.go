@@ -270,7 +270,16 @@ func TestSMPPFaults(t *testing.T) {
 		{name: "receipts of unknown ids", change: soonWithoutDLR, before: some(3, smstest.SMPPFault{Receipt: &smstest.Receipt{Stranger: true}, DLR: smstest.NoDLR})},
 		{name: "0x58 storm", before: func(smsc *smstest.SMPP) { smsc.Next(7, smstest.SMPPFault{Status: 0x58}) }},
 		{name: "0x14 storm", before: func(smsc *smstest.SMPP) { smsc.Next(7, smstest.SMPPFault{Status: 0x14}) }},
-		{name: "temporary 0x08", before: some(4, smstest.SMPPFault{Status: 0x08})},
+		{name: "temporary 0x08", before: func(smsc *smstest.SMPP) { // no message as often as it has tries
+			count, refused := 0, map[string]int{}
+			smsc.On(func(x smstest.Submitted) smstest.SMPPFault {
+				if count++; count%4 == 1 && refused[x.Dest.Addr] < 3 {
+					refused[x.Dest.Addr]++
+					return smstest.SMPPFault{Status: 0x08}
+				}
+				return smstest.SMPPFault{}
+			})
+		}},
 		{name: "generic_nack", before: some(9, smstest.SMPPFault{Instead: smstest.Nack}), unknown: messages},
 		{name: "SMSC window below ours", options: smstest.SMPPOptions{Latency: 30 * time.Millisecond, Window: 4}},
 		{name: "window never exceeded, also with enquire_link and out-of-order responses",
