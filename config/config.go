@@ -21,28 +21,53 @@ type Config struct {
 	Admin        Admin        `yaml:"admin"`
 	Limits       Limits       `yaml:"limits"`
 	Push         Push         `yaml:"push"`
+	Contacts     Contacts     `yaml:"contacts"`
 	Registration Registration `yaml:"registration"`
 	SMS          SMS          `yaml:"sms"`
+	Cluster      Cluster      `yaml:"cluster"`
+	Topics       Topics       `yaml:"topics"`
 	Log          Log          `yaml:"log"`
 }
 
 // Auth says who may log in.
 type Auth struct {
-	Mode string `yaml:"mode" oneof:"token|open"`
+	Mode string `yaml:"mode" oneof:"token|jwt|open"`
+	JWT  JWT    `yaml:"jwt"`
+}
+
+// JWT says which JSON Web Tokens (RFC 7519) are accepted as a password, beside the tokens that the broker issued.
+type JWT struct {
+	KeyFile  Path   `yaml:"key_file"` // public keys, PEM: Ed25519 or RSA of at least 2,048 bits; empty: none is accepted
+	Audience string `yaml:"audience"` // what `aud` must name; empty: `aud` is not looked at
 }
 
 // The modes of Auth.
 const (
-	ModeToken = "token" // an address and a token that the broker issued
+	ModeToken = "token" // an address and a token that the broker issued, or a JWT where a key is configured
+	ModeJWT   = "jwt"   // a JWT only
 	ModeOpen  = "open"  // a login registers its address, any password; loopback only
 )
 
 // Listen says where the broker listens.
 type Listen struct {
-	MQTT      string `yaml:"mqtt"`
-	HTTP      string `yaml:"http"`
-	Admin     string `yaml:"admin"`
-	PublicURL string `yaml:"public_url"`
+	MQTT          string `yaml:"mqtt"`  // empty: off
+	MQTTS         string `yaml:"mqtts"` // MQTT over TLS; empty: off
+	HTTP          string `yaml:"http"`  // with a certificate, TLS as well as plain: the first octet of a connection says which; empty: off
+	Admin         string `yaml:"admin"`
+	TLS           TLS    `yaml:"tls"`
+	PublicURL     string `yaml:"public_url"`
+	BehindProxy   bool   `yaml:"behind_proxy"`   // a proxy on the HTTP port ends TLS, and says in X-Forwarded-For whom it speaks for
+	ProxyProtocol bool   `yaml:"proxy_protocol"` // connections on mqtt, mqtts and http begin with a PROXY header, version 1 or 2
+}
+
+// TLS is the certificate that the broker shows, and whose certificates it accepts as logins.
+type TLS struct {
+	CertFile     Path   `yaml:"cert_file"` // PEM, the leaf first
+	KeyFile      Path   `yaml:"key_file"`
+	ClientCAFile Path   `yaml:"client_ca_file"` // PEM: a client whose certificate one of these has signed is logged in as its common name
+	Auto         string `yaml:"auto"`           // the host name to get certificates for by ACME (RFC 8555) instead
+	ACME         string `yaml:"acme"`           // URL of the ACME directory
+	ACMECAFile   Path   `yaml:"acme_ca_file"`   // PEM, of the ACME server; empty: the system's
 }
 
 // Admin is the operator's access over an address; a unix socket needs no token.
@@ -76,9 +101,29 @@ type Push struct {
 	Window       int      `yaml:"window" min:"1" max:"1000"`
 }
 
-// Registration says how long a number counts as registered.
+// Contacts says what users may learn of one another.
+type Contacts struct {
+	Presence      string   `yaml:"presence" oneof:"mutual|book|off"`
+	Debounce      Duration `yaml:"debounce" min:"0" max:"1h"`
+	FullPer10d    int      `yaml:"full_per_10d" min:"0" max:"1000000000"`
+	ChangesPerDay int      `yaml:"changes_per_day" min:"0" max:"1000000000"` // new numbers that a user may ask about
+}
+
+// Registration says how long a number counts as registered, and how it proves itself.
 type Registration struct {
-	Decay Duration `yaml:"decay" min:"1h" max:"3650d"`
+	Decay   Duration `yaml:"decay" min:"1h" max:"3650d"`
+	CodeTTL Duration `yaml:"code_ttl" min:"1m" max:"1d"`
+}
+
+// Cluster says which NATS servers a cluster of brokers shares; empty: one machine.
+type Cluster struct {
+	NATS     string `yaml:"nats"`
+	Replicas int    `yaml:"replicas" min:"1" max:"5"`
+}
+
+// Topics are those beside Godwit's own.
+type Topics struct {
+	Open []string `yaml:"open"` // filters that are plain MQTT, routed as any broker does
 }
 
 // Log says what is logged and how.
@@ -86,6 +131,9 @@ type Log struct {
 	Level  string `yaml:"level" oneof:"debug|info|warn|error"`
 	Format string `yaml:"format" oneof:"auto|console|json"`
 }
+
+// LetsEncrypt is the ACME directory that certificates come from unless another is configured.
+const LetsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
 
 // Default is the configuration without a file: everything on loopback, ./godwit-data, open mode, SMS printed by the console gateway.
 func Default() Config {
@@ -100,7 +148,7 @@ func defaults() Config {
 	return Config{
 		Data:   "godwit-data",
 		Auth:   Auth{Mode: ModeToken},
-		Listen: Listen{MQTT: "127.0.0.1:1883", HTTP: "127.0.0.1:8080", Admin: "unix:"},
+		Listen: Listen{MQTT: "127.0.0.1:1883", HTTP: "127.0.0.1:8080", Admin: "unix:", TLS: TLS{ACME: LetsEncrypt}},
 		Limits: Limits{
 			Packet: 64 << 10, Connections: 100_000, KeepaliveMax: Duration(20 * time.Minute), Devices: 8, SendRate: 20,
 			Inbox: 10_000, InboxAge: Duration(30 * day), Notices: 1000, History: Duration(30 * day),
@@ -110,8 +158,10 @@ func defaults() Config {
 			AckTimeout: Duration(15 * time.Second), AfterMax: Duration(10 * time.Minute), OfflineGrace: Duration(10 * time.Second),
 			RestartGrace: Duration(time.Minute), StormHold: Duration(2 * time.Minute), Window: 32,
 		},
-		Registration: Registration{Decay: Duration(90 * day)},
+		Contacts:     Contacts{Presence: "mutual", Debounce: Duration(5 * time.Second), FullPer10d: 20_000, ChangesPerDay: 20_000},
+		Registration: Registration{Decay: Duration(90 * day), CodeTTL: Duration(10 * time.Minute)},
 		SMS:          defaultSMS(),
+		Cluster:      Cluster{Replicas: 3},
 		Log:          Log{Level: "info", Format: "auto"},
 	}
 }

@@ -353,11 +353,3 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
-
-func TestNoKeyIsBothKnownAndLater(t *testing.T) {
-	for _, key := range config.AllKeys() {
-		if slices.Contains(config.Later, key) {
-			t.Errorf("%s is known now: take it out of later", key)
-		}
-	}
-}

@@ -2,7 +2,5 @@ package config
 
 import "reflect"
 
-// Later and AllKeys let tests see that no key is both known and announced for later.
-var Later = later
-
+// AllKeys lists the paths of all keys, for tests.
 func AllKeys() []string { return allKeys(reflect.TypeFor[Config](), "") }

@@ -9,17 +9,8 @@ import (
 	"github.com/seed-7a41469f/godwit/internal/typo"
 )
 
-// later are keys of the documented configuration that this version does not have yet.
-var later = []string{
-	"auth.jwt", "cluster", "contacts", "listen.behind_proxy", "listen.mqtts", "listen.proxy_protocol", "listen.tls",
-	"registration.code_ttl", "topics",
-}
-
 // unknownKey says what somebody who wrote the key into the section v, which has the keys given, should do.
 func unknownKey(path string, v reflect.Value, keys []string) string {
-	if slices.Contains(later, path) {
-		return "is not in this version of godwit; leave it out"
-	}
 	section, key := cutLast(path)
 	if field, _ := fieldOf(v, key); field.IsValid() { // only of a gateway
 		return notOfKind(v.FieldByName("Kind").String(), keys)
