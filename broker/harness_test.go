@@ -17,7 +17,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/clienttest/leak"
 	"github.com/seed-7a41469f/godwit/config"
+	"github.com/seed-7a41469f/godwit/contacts"
 )
 
 // patience is how long a test waits for what has to happen.
@@ -29,6 +31,7 @@ type host struct {
 	broker *broker.Broker
 	where  broker.Addresses
 	log    *journal
+	hidden hidden
 	stop   func() error // once; what Run returned
 }
 
@@ -60,6 +63,7 @@ func start(t *testing.T, cfg config.Config) *host {
 func startWith(t *testing.T, cfg config.Config, opt broker.Options) *host {
 	t.Helper()
 	h := &host{t: t, log: &journal{}}
+	t.Cleanup(h.checkLog) // when it has stopped
 	opt.Log = zerolog.New(h.log)
 	var err error
 	if h.broker, err = broker.New(cfg, opt); err != nil {
@@ -87,6 +91,36 @@ func startWith(t *testing.T, cfg config.Config, opt broker.Options) *host {
 	}
 	h.where = h.broker.Addresses()
 	return h
+}
+
+// hidden is what clients send and get, and the log must not have.
+type hidden struct {
+	mu             sync.Mutex
+	numbers, texts []string
+}
+
+// add takes note of the addresses in a topic, and of what was published there. Receipts are words of ours.
+func (h *hidden) add(topic string, payload []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, level := range strings.Split(topic, "/") {
+		if n, err := contacts.ParseNumber(level); err == nil {
+			h.numbers = append(h.numbers, string(n))
+		}
+	}
+	if !strings.Contains(topic, "/receipt/") {
+		h.texts = append(h.texts, string(payload))
+	}
+}
+
+func (h *host) checkLog() {
+	h.hidden.mu.Lock()
+	defer h.hidden.mu.Unlock()
+	text := h.log.String()
+	for _, found := range leak.Find(text, h.hidden.numbers, h.hidden.texts) {
+		h.t.Errorf("the broker's log has in it %s", found)
+	}
+	leak.Keep(h.t, text)
 }
 
 // journal is a log that may be read while it is written.
@@ -175,8 +209,13 @@ func (h *host) phone(user string) (*paho.Client, <-chan *paho.Publish) {
 	}
 	got := make(chan *paho.Publish, 1000)
 	c := paho.NewClient(paho.ClientConfig{Conn: conn, PacketTimeout: patience, OnPublishReceived: []func(paho.PublishReceived) (bool, error){
-		func(r paho.PublishReceived) (bool, error) { got <- r.Packet; return true, nil },
-	}})
+		func(r paho.PublishReceived) (bool, error) {
+			h.hidden.add(r.Packet.Topic, r.Packet.Payload)
+			got <- r.Packet
+			return true, nil
+		},
+	}, PublishHook: func(p *paho.Publish) { h.hidden.add(p.Topic, p.Payload) }})
+	h.hidden.add(user, nil)
 	if _, err := c.Connect(h.t.Context(), &paho.Connect{ClientID: user + "-phone", CleanStart: true, KeepAlive: 60, UsernameFlag: true, Username: user}); err != nil {
 		h.t.Fatal(err)
 	}

@@ -5,7 +5,7 @@
 // ends. Phones are real MQTT clients of both versions (paho) whose users are registered and logged in with tokens.
 //
 // Everything that waits waits for an event, for at most Patience, and then fails the test. A test fails, too, when its broker's log
-// has an error in it, or the number of somebody who has a token, or who got an SMS.
+// has an error in it, or what no log may have: a number, a token, what phones published and got, what SMS carried (package leak).
 package clienttest
 
 import (
@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/clienttest/leak"
 	"github.com/seed-7a41469f/godwit/config"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/sms/smstest"
@@ -43,6 +44,7 @@ type Broker struct {
 	tokens   map[contacts.Address]broker.Credential
 	expected []string // parts of errors that the log must have
 	hidden   []string // that it must not have
+	payloads map[string]struct{}
 }
 
 // newBroker makes the configuration: that of a broker without a file, apart from what a test must have otherwise. Who looks after the process calls close.
@@ -52,7 +54,7 @@ func newBroker(t testing.TB, configure func(*config.Config)) *Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Broker{t: t, SMS: smstest.NewServer(), cfg: config.Default(), tokens: map[contacts.Address]broker.Credential{}}
+	b := &Broker{t: t, SMS: smstest.NewServer(), cfg: config.Default(), tokens: map[contacts.Address]broker.Credential{}, payloads: map[string]struct{}{}}
 	t.Cleanup(func() {
 		b.SMS.Close()
 		if err := os.RemoveAll(dir); err != nil {
@@ -96,15 +98,38 @@ func (b *Broker) checkLog() {
 			b.t.Errorf("the broker's log has %q in it", part)
 		}
 	}
-	numbers := slices.Collect(maps.Keys(b.tokens))
-	for _, r := range b.SMS.Received() {
-		numbers = append(numbers, contacts.Address(r.To))
+	numbers, texts := b.private()
+	for _, found := range leak.Find(text, numbers, texts) {
+		b.t.Errorf("the broker's log has in it %s", found)
 	}
-	for _, n := range numbers {
-		if _, ok := n.Number(); ok && strings.Contains(text, string(n)) {
-			b.t.Errorf("the broker's log has the number %s in it", n)
+	leak.Keep(b.t, text)
+}
+
+// private returns the numbers, and the payloads and secrets, that no log may have.
+func (b *Broker) private() (numbers, texts []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for user, c := range b.tokens {
+		if _, ok := user.Number(); ok {
+			numbers = append(numbers, string(user))
 		}
+		texts = append(texts, c.Token)
 	}
+	for _, r := range b.SMS.Received() {
+		numbers, texts = append(numbers, r.To), append(texts, r.Text)
+	}
+	for _, m := range b.SMS.MOs() {
+		numbers, texts = append(numbers, m.From), append(texts, m.Text)
+	}
+	texts = append(texts, string(b.cfg.Admin.Token))
+	return numbers, slices.AppendSeq(texts, maps.Keys(b.payloads))
+}
+
+// carried takes note of a payload that a phone publishes or gets.
+func (b *Broker) carried(payload string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.payloads[payload] = struct{}{}
 }
 
 // Expect says that the broker will log an error with a text in it, which is otherwise a failure; it is one now when there is none.

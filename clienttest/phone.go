@@ -49,6 +49,7 @@ type Phone struct {
 	SessionPresent bool // as CONNACK had it
 
 	t      testing.TB
+	on     *Broker
 	client client
 	link   *link
 
@@ -121,7 +122,10 @@ func (b *Broker) dial(l Login) (*Phone, byte) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	p := &Phone{User: l.User, t: b.t, link: newLink(conn), news: make(chan struct{}), silent: l.Silent}
+	p := &Phone{User: l.User, t: b.t, on: b, link: newLink(conn), news: make(chan struct{}), silent: l.Silent}
+	if l.Will != nil {
+		b.carried(l.Will.Payload)
+	}
 	if l.Version == V311 {
 		p.client = newClient311(p, l)
 	} else {
@@ -147,6 +151,7 @@ func (p *Phone) Subscribe(filter string) byte {
 // Publish publishes at QoS 1 and returns when the PUBACK has come. The properties are names and values of user properties, which only MQTT 5 has.
 func (p *Phone) Publish(topic, payload string, properties ...string) Ack {
 	p.t.Helper()
+	p.on.carried(payload)
 	ack, err := p.client.publish(topic, payload, properties)
 	if err != nil {
 		p.t.Fatalf("publish to %s: %v", topic, err)
@@ -208,6 +213,7 @@ func (p *Phone) change(do func()) {
 
 // received takes what came. It is acknowledged unless the phone is silent.
 func (p *Phone) received(a Arrival, ack func() error) {
+	p.on.carried(a.Payload)
 	p.change(func() {
 		p.inbox = append(p.inbox, a)
 		if p.silent {

@@ -57,10 +57,14 @@ type Server struct {
 	faults []faults
 	decide func(Received) Fault
 	log    []Received
+	mos    []Text
 	events []event // DLRs and MOs that no sink has taken
 	count  int     // of ids and events
 	first  string  // the gateway that asked first for events: it gets the MOs
 }
+
+// A Text is an SMS that a phone sent.
+type Text struct{ From, To, Text string }
 
 // faults is a fault for the next n segments; negative: for all.
 type faults struct {
@@ -145,9 +149,17 @@ func (s *Server) Wait(ctx context.Context, n int) ([]Received, error) {
 func (s *Server) MO(from, to contacts.Number, text string) (id string) {
 	s.change(func() {
 		id = s.id()
+		s.mos = append(s.mos, Text{From: string(from), To: string(to), Text: text})
 		s.emit(event{Kind: mo, ID: id, From: string(from), To: string(to), Text: text})
 	})
 	return id
+}
+
+// MOs returns all SMS that phones sent, in their order.
+func (s *Server) MOs() []Text {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.mos)
 }
 
 // Quiet waits until every DLR and MO so far was taken.
