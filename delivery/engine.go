@@ -366,22 +366,27 @@ func (d *deliverer) recover(ms []*Message, now time.Time) {
 	}
 }
 
-// maintain prunes the store.
+// maintain prunes the store: once the messages of the last run are read, so that a broker which never runs for an hour does it too, and every hour.
 func (e *Engine) maintain(ctx context.Context) {
 	keep := Retention{Talks: e.cfg.ReplyWindow + rememberMO, History: max(e.cfg.History, 0), Keys: day, InboxAge: e.cfg.InboxAge, Notices: e.cfg.Notices, NoticeAge: 7 * day}
 	ticker := time.NewTicker(time.Hour)
 	defer ticker.Stop()
-	for {
+	select {
+	case <-ctx.Done():
+		return
+	case <-e.recovered:
+	}
+	for now := time.Now(); ; {
+		if err := e.cfg.Store.Prune(ctx, now, keep); err != nil && ctx.Err() == nil {
+			e.log.Error().Err(err).Msg("old records cannot be deleted; tried again in an hour")
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-ticker.C:
-			e.origins.sweep(now)
-			e.limits.sweep(now)
-			if err := e.cfg.Store.Prune(ctx, now, keep); err != nil && ctx.Err() == nil {
-				e.log.Error().Err(err).Msg("old records cannot be deleted; tried again in an hour")
-			}
+		case now = <-ticker.C:
 		}
+		e.origins.sweep(now)
+		e.limits.sweep(now)
 	}
 }
 

@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -34,9 +35,17 @@ const (
 // noTopicOfOurs is refused like any topic that is nobody's to publish to; mochi lets it through to OnPublish, and no open topic begins with $.
 const noTopicOfOurs = "$"
 
-// OnPacketRead brings to OnPublish the topic names that mochi v2.7.9 drops before it, without an acknowledgement: those that begin with $SYS or
-// $share. What ends the connection, such as a wildcard, still does.
+// errTooLarge ends the connection: of OnPacketRead's errors mochi heeds the rejection only.
+var errTooLarge = fmt.Errorf("%w: %w", packets.ErrPacketTooLarge, packets.ErrRejectPacket)
+
+// OnPacketRead refuses a packet that is larger than the CONNACK allowed: mochi v2.7.9 counts up to three octets of the fixed header too few. It brings
+// to OnPublish the topic names that mochi drops before it, without an acknowledgement: those that begin with $SYS or $share. What ends the connection,
+// such as a wildcard, still does.
 func (h *Hook) OnPacketRead(_ *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	size := 1 + lengthSize(pk.FixedHeader.Remaining) + pk.FixedHeader.Remaining // MQTT 5 §3.1.2.11.4
+	if most := h.server.Options.Capabilities.MaximumPacketSize; most > 0 && uint32(size) > most {
+		return pk, errTooLarge
+	}
 	if pk.FixedHeader.Type == packets.Publish && strings.HasPrefix(pk.TopicName, "$") && !strings.ContainsAny(pk.TopicName, "+#") {
 		pk.TopicName = noTopicOfOurs
 	}
