@@ -136,7 +136,7 @@ func (w *wire) read(wait time.Duration) (pk packets.Packet, err error) {
 	pk.ProtocolVersion = w.version
 	pk.FixedHeader = packets.FixedHeader{Type: f.Type, Qos: f.Flags >> 1 & 3, Dup: f.Flags&8 != 0, Remaining: len(f.Body)}
 	decode := map[byte]func([]byte) error{
-		packets.Connack: pk.ConnackDecode, packets.Publish: pk.PublishDecode, packets.Puback: pk.PubackDecode, packets.Suback: pk.SubackDecode,
+		packets.Connack: pk.ConnackDecode, packets.Publish: pk.PublishDecode, packets.Puback: pk.PubackDecode, packets.Pubrec: pk.PubrecDecode, packets.Suback: pk.SubackDecode,
 		packets.Disconnect: pk.DisconnectDecode, packets.Pingresp: func([]byte) error { return nil },
 	}[f.Type]
 	if decode == nil {

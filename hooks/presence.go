@@ -230,9 +230,10 @@ func (c *conn) end(code byte) bool {
 		return false
 	}
 	c.opened = false
-	if code == codePacketSize {
+	switch code {
+	case codePacketSize:
 		c.hook.stats.refuse(RefusedPacketSize)
-	} else if code == packets.ErrMalformedPacket.Code {
+	case packets.ErrMalformedPacket.Code, packets.ErrProtocolViolation.Code, packets.ErrTopicAliasInvalid.Code:
 		c.hook.stats.refuse(RefusedMalformed)
 	}
 	c.shut()

@@ -12,7 +12,7 @@ const (
 	RefusedProperty                     // unknown value of a property
 	RefusedWindow                       // Receive Maximum exceeded
 	RefusedPacketSize                   // packet too large
-	RefusedMalformed                    // not MQTT
+	RefusedMalformed                    // not MQTT, or against its rules
 	RefusedFilter                       // subscription
 	RefusedWill
 	RefusedLogin
