@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2"
+	"github.com/rs/zerolog"
 
 	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/clienttest/leak"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/hooks"
@@ -38,6 +41,40 @@ type harness struct {
 	tokens   map[contacts.Address]string
 	ids      map[contacts.Address]string // of the tokens
 	closed   sync.Once
+	log      log
+}
+
+// A log is what the broker logged, and what it must not have: payloads, beside the users' numbers and tokens.
+type log struct {
+	mu       sync.Mutex
+	text     strings.Builder
+	payloads map[string]struct{}
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *log) sent(payload string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.payloads[payload] = struct{}{}
+}
+
+func (h *harness) checkLog() {
+	h.log.mu.Lock()
+	defer h.log.mu.Unlock()
+	var numbers []string
+	texts := slices.Collect(maps.Keys(h.log.payloads))
+	for user, token := range h.tokens {
+		numbers, texts = append(numbers, string(user)), append(texts, token)
+	}
+	for _, found := range leak.Find(h.log.text.String(), numbers, texts) {
+		h.t.Errorf("the broker's log has in it %s", found)
+	}
+	leak.Keep(h.t, h.log.text.String())
 }
 
 // A setup changes the broker before it starts.
@@ -54,6 +91,7 @@ type setup struct {
 func start(t *testing.T, s setup) *harness {
 	t.Helper()
 	h := &harness{t: t, store: &store{Store: s.memory}, tokens: map[contacts.Address]string{}, ids: map[contacts.Address]string{}}
+	h.log.payloads = map[string]struct{}{}
 	if h.store.Store == nil {
 		h.store.Store = memory.New()
 	}
@@ -67,11 +105,11 @@ func start(t *testing.T, s setup) *harness {
 			h.addUser(a)
 		}
 	}
-	cfg := delivery.Config{Store: h.store, Directory: h.people, RestartGrace: -1}
+	cfg := delivery.Config{Store: h.store, Directory: h.people, RestartGrace: -1, Log: zerolog.New(&h.log)}
 	if s.engine != nil {
 		s.engine(&cfg)
 	}
-	options := broker.Settings(0, 0, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	options := broker.Settings(0, 0, broker.NewLog(zerolog.New(&h.log)))
 	if s.mqtt != nil {
 		s.mqtt(options)
 	}
@@ -105,6 +143,7 @@ func (h *harness) close() {
 		h.must(h.server.Close())
 		h.must(h.people.Close())
 		h.must(h.hook.Err())
+		h.checkLog()
 	})
 }
 
@@ -119,7 +158,9 @@ func (h *harness) addUser(a contacts.Address) {
 // dial opens a connection without a CONNECT.
 func (h *harness) dial(version byte) *rawmqtt.Client {
 	h.t.Helper()
-	return rawmqtt.Dial(h.t, h.addr, version)
+	c := rawmqtt.Dial(h.t, h.addr, version)
+	c.Sent = h.log.sent
+	return c
 }
 
 // connect logs a user in with a clean session.

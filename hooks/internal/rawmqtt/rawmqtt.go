@@ -21,6 +21,7 @@ const patience = 10 * time.Second
 type Client struct {
 	net.Conn
 	Version byte
+	Sent    func(payload string) // nil, or told of each payload that is sent; a will's, too
 	t       testing.TB
 	in      *bufio.Reader
 }
@@ -65,6 +66,10 @@ func (c *Client) Raw(b ...byte) {
 // Send sends a packet.
 func (c *Client) Send(pk packets.Packet) {
 	c.t.Helper()
+	if c.Sent != nil {
+		c.Sent(string(pk.Payload))
+		c.Sent(string(pk.Connect.WillPayload))
+	}
 	c.Raw(c.Frame(pk)...)
 }
 
