@@ -96,30 +96,32 @@ func (r *reader) credentials(cfg *Config, environ []string) {
 	if dir == "" {
 		return
 	}
-	r.credentialsBelow(reflect.ValueOf(cfg).Elem(), "", "", dir)
+	secretsBelow(reflect.ValueOf(cfg).Elem(), "", "", func(v reflect.Value, path, name string) { r.credential(v, path, name, dir) })
 }
 
-// credentialsBelow visits all secrets; name is their path as a credential has it.
-func (r *reader) credentialsBelow(v reflect.Value, path, name, dir string) {
+// secretsBelow visits all secrets; name is the path with gateways by their names. Those of a table cannot be set.
+func secretsBelow(v reflect.Value, path, name string, visit func(v reflect.Value, path, name string)) {
 	switch {
 	case v.Type() == secretType:
-		r.credential(v, path, name, dir)
+		visit(v, path, name)
 	case isSection(v.Type()):
 		for i := range v.NumField() {
 			key := keyOf(v.Type().Field(i))
-			r.credentialsBelow(v.Field(i), join(path, key), join(name, key), dir)
+			secretsBelow(v.Field(i), join(path, key), join(name, key), visit)
 		}
-	case v.Type() == reflect.TypeFor[[]Gateway]():
+	case v.Kind() == reflect.Map && v.Type().Elem() == secretType:
+		for _, key := range v.MapKeys() {
+			secretsBelow(v.MapIndex(key), join(path, key.String()), join(name, key.String()), visit)
+		}
+	case v.Kind() == reflect.Slice && v.Type().Elem() == gatewayType:
 		for i := range v.Len() {
-			if g := v.Index(i).Addr().Interface().(*Gateway); gatewayName.MatchString(g.Name) {
-				r.credentialsBelow(v.Index(i), fmt.Sprintf("%s[%d]", path, i), join(name, g.Name), dir)
-			}
+			secretsBelow(v.Index(i), fmt.Sprintf("%s[%d]", path, i), join(name, v.Index(i).FieldByName("Name").String()), visit)
 		}
 	}
 }
 
 func (r *reader) credential(v reflect.Value, path, name, dir string) {
-	if v.String() != "" || r.problems.of(path) {
+	if v.String() != "" || !v.CanSet() || r.problems.of(path) || filepath.Base(name) != name {
 		return
 	}
 	at := origin{source: "credential " + name}
