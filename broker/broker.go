@@ -114,11 +114,13 @@ func (b *Broker) serve(ctx context.Context, d *doors, db store, people *contacts
 	if err := r.server.AddHook(r.hook, nil); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
-	r.listener = &Listener{
-		Net: d.mqtt, Connections: b.cfg.Limits.Connections, PerAddress: b.cfg.Limits.ConnectionsPerAddress,
-		FailedLogins: int(math.Ceil(float64(b.cfg.Limits.ConnectsPerAddress))), Died: r.hook.Died,
+	r.visitors = &Visitors{
+		Connections: b.cfg.Limits.Connections, PerAddress: b.cfg.Limits.ConnectionsPerAddress,
+		FailedLogins: int(math.Ceil(float64(b.cfg.Limits.ConnectsPerAddress))),
 	}
-	r.listener.Goodbye = r.hook.Goodbye
+	r.listener = &Listener{
+		Net: d.mqtt, Visitors: r.visitors, Died: r.hook.Died, Goodbye: r.hook.Goodbye,
+	}
 	return r.run(ctx, d)
 }
 
@@ -139,6 +141,7 @@ type running struct {
 	engine   *delivery.Engine
 	server   *mqtt.Server
 	hook     *hooks.Hook
+	visitors *Visitors
 	listener *Listener
 }
 

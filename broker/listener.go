@@ -22,9 +22,6 @@ const (
 	acceptRetryMin  = 5 * time.Millisecond // of an Accept that failed
 	acceptRetryMax  = time.Second
 	stopAtLatest    = 10 * time.Second
-	sweepEvery      = time.Minute
-	stormSize       = 1000 // connections
-	tidyAfter       = 500 * time.Millisecond
 	connectTimeout  = 10 * time.Second
 )
 
@@ -32,13 +29,11 @@ const (
 // are read ends it alone; an Accept that fails, for want of descriptors for instance, is tried again.
 type Listener struct {
 	Name   string       // mochi's id of it; "tcp"
-	Listen string       // the address to listen on, host:port
+	Listen string       // the address to listen on, host:port; empty, without Net: none, and connections come by Attach only
 	Net    net.Listener // open already; nil: Listen is opened
 
 	ConnectTimeout time.Duration  // 10 s
-	Connections    int            // at most; 100,000
-	PerAddress     int            // from one network address that have not logged in, at most; 1,000
-	FailedLogins   int            // a second from one network address, above which its connections are refused; 100
+	Visitors       *Visitors      // shared by all doors of a broker; nil: its own
 	Died           func(net.Conn) // is told of a connection that a panic has ended; hooks.Hook.Died
 	Goodbye        func()         // disconnects all clients, also those about to come, before a stop; hooks.Hook.Goodbye
 
@@ -48,12 +43,9 @@ type Listener struct {
 	stop  sync.Once
 	work  sync.WaitGroup
 
-	mu    sync.Mutex
-	conns map[*accepted]struct{}
-	from  addresses
-	swept time.Time
-	storm int         // connections since the memory was tidied up
-	tidy  *time.Timer // does it, once the storm is over
+	mu        sync.Mutex
+	conns     map[*accepted]struct{}
+	establish listeners.EstablishFn // nil: before Serve
 }
 
 var _ listeners.Listener = (*Listener)(nil)
@@ -62,8 +54,8 @@ var _ listeners.Listener = (*Listener)(nil)
 type ListenerStats struct {
 	Panics         atomic.Uint64 // recovered
 	AcceptErrors   atomic.Uint64
-	RefusedFull    atomic.Uint64 // because of Connections
-	RefusedAddress atomic.Uint64 // because of PerAddress or FailedLogins
+	RefusedFull    atomic.Uint64 // because of Visitors.Connections
+	RefusedAddress atomic.Uint64 // because of Visitors.PerAddress or FailedLogins
 }
 
 // Stats returns the counters.
@@ -72,14 +64,12 @@ func (l *Listener) Stats() *ListenerStats { return &l.stats }
 // Init implements listeners.Listener: it opens the address.
 func (l *Listener) Init(log *slog.Logger) error {
 	l.log, l.done = log, make(chan struct{})
-	l.conns, l.from = map[*accepted]struct{}{}, addresses{}
-	l.tidy = time.AfterFunc(time.Hour, l.tidied)
-	l.tidy.Stop()
+	l.conns = map[*accepted]struct{}{}
 	l.ConnectTimeout = cmp.Or(l.ConnectTimeout, connectTimeout)
-	l.Connections = cmp.Or(l.Connections, 100_000)
-	l.PerAddress = cmp.Or(l.PerAddress, 1000)
-	l.FailedLogins = cmp.Or(l.FailedLogins, 100)
-	if l.Net != nil {
+	if l.Visitors == nil {
+		l.Visitors = &Visitors{}
+	}
+	if l.Net != nil || l.Listen == "" {
 		return nil
 	}
 	n, err := net.Listen("tcp", l.Listen)
@@ -106,13 +96,22 @@ func (l *Listener) Protocol() string { return "tcp" }
 
 // Serve implements listeners.Listener: it accepts until Close.
 func (l *Listener) Serve(establish listeners.EstablishFn) {
+	l.mu.Lock()
+	l.establish = establish
+	l.mu.Unlock()
+	if l.Net == nil {
+		<-l.done
+		return
+	}
 	var retry time.Duration
 	for {
 		n, err := l.Net.Accept()
 		switch {
 		case err == nil:
 			retry = 0
-			l.take(n, establish)
+			if !l.Attach(n) {
+				_ = n.Close()
+			}
 			continue
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -128,63 +127,42 @@ func (l *Listener) Serve(establish listeners.EstablishFn) {
 	}
 }
 
-// take serves a connection on a goroutine of its own, or closes it when there are too many.
-func (l *Listener) take(n net.Conn, establish listeners.EstablishFn) {
+// Attach serves a connection on a goroutine of its own, unless there are too many or the Listener does not serve: then the caller has to close it.
+func (l *Listener) Attach(n net.Conn) bool {
 	c := &accepted{Conn: n, l: l, from: origin(n.RemoteAddr())}
-	if !l.admit(c) {
-		_ = n.Close()
-		return
+	establish := l.admit(c)
+	if establish == nil {
+		return false
 	}
 	_ = n.SetReadDeadline(time.Now().Add(l.ConnectTimeout)) // mochi sets the keepalive's once the CONNECT is there
 	go l.serve(c, establish)
-}
-
-func (l *Listener) admit(c *accepted) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if now.Sub(l.swept) >= sweepEvery {
-		l.from.sweep(now)
-		l.swept = now
-	}
-	switch {
-	case l.closing():
-		return false
-	case len(l.conns) >= l.Connections:
-		l.stats.RefusedFull.Add(1)
-		return false
-	case !l.from.admit(c.from, l.PerAddress, l.FailedLogins, now):
-		l.stats.RefusedAddress.Add(1)
-		return false
-	}
-	l.conns[c] = struct{}{}
-	l.work.Add(1)
-	l.tidyUp()
 	return true
 }
 
-// tidyUp gives back, a moment after many clients have connected at once, the memory that only their coming took: large stacks and garbage.
-// Called with mu held.
-func (l *Listener) tidyUp() {
-	if l.storm++; l.storm < stormSize {
-		return
-	}
-	l.storm = stormSize
-	l.tidy.Reset(tidyAfter)
-}
-
-func (l *Listener) tidied() {
+// admit counts a connection, and returns what serves it; nil: it is refused.
+func (l *Listener) admit(c *accepted) listeners.EstablishFn {
 	l.mu.Lock()
-	l.storm = 0
-	l.mu.Unlock()
-	if !l.closing() {
-		debug.FreeOSMemory()
+	defer l.mu.Unlock()
+	if l.establish == nil || l.closing() {
+		return nil
 	}
+	switch l.Visitors.admit(c.from) {
+	case refusedFull:
+		l.stats.RefusedFull.Add(1)
+		return nil
+	case refusedAddress:
+		l.stats.RefusedAddress.Add(1)
+		return nil
+	}
+	l.conns[c] = struct{}{}
+	l.work.Add(1)
+	return l.establish
 }
 
 func (l *Listener) serve(c *accepted, establish listeners.EstablishFn) {
 	defer l.work.Done()
 	defer l.release(c)
+	defer c.finish()
 	defer l.recovered(c)
 	if err := establish(l.ID(), c); err != nil {
 		l.log.Debug("connection ended", "error", err)
@@ -207,6 +185,7 @@ func (l *Listener) recovered(c *accepted) {
 
 func (l *Listener) release(c *accepted) {
 	c.LoggedIn() // or gone: it waits for no login
+	l.Visitors.leave()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.conns, c)
@@ -228,8 +207,9 @@ func (l *Listener) Close(closeClients listeners.CloseFn) {
 		l.mu.Lock()
 		close(l.done) // under mu: who is admitted is waited for
 		l.mu.Unlock()
-		l.tidy.Stop()
-		_ = l.Net.Close()
+		if l.Net != nil {
+			_ = l.Net.Close()
+		}
 		l.closeThose(func(c *accepted) bool { return !c.in.Load() })
 		if l.Goodbye != nil {
 			l.Goodbye()
@@ -300,14 +280,19 @@ func (c *accepted) LoggedIn() {
 	if c.in.Swap(true) {
 		return
 	}
-	c.l.mu.Lock()
-	defer c.l.mu.Unlock()
-	c.l.from.leave(c.from, time.Now())
+	c.l.Visitors.loggedIn(c.from)
 }
 
 // LoginFailed implements hooks.Gate.
-func (c *accepted) LoginFailed() {
-	c.l.mu.Lock()
-	defer c.l.mu.Unlock()
-	c.l.from.fail(c.from, time.Now())
+func (c *accepted) LoginFailed() { c.l.Visitors.failed(c.from) }
+
+// A finisher is a connection that has something to say after the last packet, such as a WebSocket.
+type finisher interface {
+	finish() // is called once nothing is read any more, and returns when it is closed
+}
+
+func (c *accepted) finish() {
+	if f, ok := c.Conn.(finisher); ok {
+		f.finish()
+	}
 }
