@@ -84,6 +84,10 @@ func (b *Broker) Run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("broker: data: %w", err)
 	}
+	verifier, err := verifierOf(b.cfg.Auth.JWT)
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
 	d, err := openDoors(b.cfg)
 	if err != nil {
 		return fmt.Errorf("broker: %w", err)
@@ -96,6 +100,7 @@ func (b *Broker) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	people, err := contacts.Open(ctx, db.Table(), contacts.Config{
 		Decay: b.cfg.Registration.Decay.Std(), Devices: b.cfg.Limits.Devices, Open: b.cfg.Auth.Mode == config.ModeOpen,
+		Verifier: verifier, JWTOnly: b.cfg.Auth.Mode == config.ModeJWT,
 	})
 	if err != nil {
 		return fmt.Errorf("broker: %w", err)
@@ -115,6 +120,7 @@ func (b *Broker) serve(ctx context.Context, d *doors, db store, people *contacts
 	r.server = mqtt.New(Settings(int(b.cfg.Limits.Packet), b.cfg.Limits.Connections, NewLog(quieter(b.opt.Log))))
 	r.hook = hooks.New(r.server, r.engine, hooks.Options{
 		SendRate: float64(b.cfg.Limits.SendRate), KeepaliveMax: b.cfg.Limits.KeepaliveMax.Std(), AfterMax: b.cfg.Push.AfterMax.Std(),
+		Open: b.cfg.Topics.Open,
 	})
 	if err := r.server.AddHook(r.hook, nil); err != nil {
 		return fmt.Errorf("broker: %w", err)
