@@ -35,3 +35,6 @@ func Compose(user contacts.Address, topic string, payload []byte, p *packets.Pro
 	m, no := c.compose(topic, payload, p)
 	return m, no.code
 }
+
+// Engine is what the hook runs.
+func (h *Hook) Engine() *delivery.Engine { return h.engine }
