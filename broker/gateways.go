@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -20,9 +22,11 @@ import (
 	"github.com/seed-7a41469f/godwit/sms/spool"
 )
 
-// gatewaysOf makes the gateways of a configuration that passed Check. They connect to nothing before they run. An error names the gateway.
+// gatewaysOf makes the gateways of a configuration that passed Check. They connect to nothing before they run. The error is config.Problems: all
+// that is wrong, by the keys of the gateways' names.
 func gatewaysOf(cfg config.Config, opt Options) (gateways []*meter, err error) {
-	for _, g := range cfg.SMS.Gateways {
+	var problems config.Problems
+	for i, g := range cfg.SMS.Gateways {
 		f := fittings{
 			cfg: g, sms: cfg.SMS, opt: opt, log: opt.Log.With().Str("part", "sms").Logger(), wire: wireOf(opt.Log, g.Name),
 		}
@@ -31,9 +35,13 @@ func gatewaysOf(cfg config.Config, opt Options) (gateways []*meter, err error) {
 		}
 		made, err := f.make()
 		if err != nil {
-			return nil, fmt.Errorf("sms.gateways: %s: %w", g.Name, err)
+			problems = append(problems, config.Problem{Key: fmt.Sprintf("sms.gateways[%d].name", i), Message: g.Name + ": " + strings.TrimPrefix(err.Error(), "gateway "+g.Name+": ")})
+			continue
 		}
 		gateways = append(gateways, &meter{Gateway: made, kind: g.Kind, wire: f.wire})
+	}
+	if problems != nil {
+		return nil, problems
 	}
 	return gateways, nil
 }
@@ -114,9 +122,10 @@ func (f fittings) webhook() (sms.Gateway, error) {
 	g := f.cfg
 	c := smshttp.WebhookConfig{
 		Name: g.Name, URL: g.URL, Method: g.Method, ContentType: g.ContentType, Body: g.Body, Username: g.Username, Password: string(g.Password),
-		Token: string(g.Token), HMAC: string(g.HMAC), Secret: string(g.CallbackSecret), ID: g.ID, CallbackURL: f.url, AllowPrivate: g.AllowPrivate,
-		DLR:    smshttp.WebhookDLR{ID: g.DLR.ID, Ref: g.DLR.Ref, State: g.DLR.State, Map: g.DLR.Map},
-		MO:     smshttp.WebhookMO{From: g.MO.From, To: g.MO.To, Text: g.MO.Text, ID: g.MO.ID},
+		Token: string(g.Token), Auth: g.Auth, HMAC: string(g.HMAC), Signature: smshttp.Signature(g.Signature), Secret: string(g.CallbackSecret),
+		ID: g.ID, Code: g.Code, OK: g.OK, Event: g.Event, Reply: g.Reply, CallbackURL: f.url, AllowPrivate: g.AllowPrivate,
+		DLR:    smshttp.WebhookDLR{ID: g.DLR.ID, Ref: g.DLR.Ref, State: g.DLR.State, Map: g.DLR.Map, To: g.DLR.To, Time: g.DLR.Time, Detail: g.DLR.Detail},
+		MO:     smshttp.WebhookMO{Event: g.MO.Event, From: g.MO.From, To: g.MO.To, Text: g.MO.Text, ID: g.MO.ID, Time: g.MO.Time, Hex: g.MO.Hex, Coding: g.MO.Coding},
 		Number: contacts.Number(g.Number), Window: g.Window, Rate: float64(g.Rate), Response: f.response(), Wire: f.wire, Log: f.log,
 	}
 	for name, value := range g.Headers {
@@ -124,6 +133,12 @@ func (f fittings) webhook() (sms.Gateway, error) {
 			c.Headers = map[string]string{}
 		}
 		c.Headers[name] = string(value)
+	}
+	for word, class := range g.Classes {
+		if c.Classes == nil {
+			c.Classes = map[string]sms.Class{}
+		}
+		c.Classes[word] = sms.Class(slices.Index(resultNames[:], class))
 	}
 	if g.Kind != config.KindWebhook {
 		preset, ok := smshttp.Preset(g.Kind)

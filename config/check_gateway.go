@@ -1,14 +1,12 @@
 package config
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -115,11 +113,7 @@ func (c *checker) smpp(key string, g Gateway) {
 	if !g.TLS {
 		c.fail(key+".tls_ca_file", "is not used without tls: true")
 	}
-	if pem, err := os.ReadFile(string(g.TLSCAFile)); err != nil {
-		c.fail(key+".tls_ca_file", "%v", err)
-	} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		c.fail(key+".tls_ca_file", "%s holds no certificate in PEM form", g.TLSCAFile)
-	}
+	c.authorities(key+".tls_ca_file", g.TLSCAFile)
 }
 
 // webhook checks kind webhook and its presets, which know the other side's words and say what is missing themselves.
@@ -135,6 +129,12 @@ func (c *checker) webhook(key string, g Gateway) {
 	}
 	c.paths(key, g)
 	c.headers(key, g.Headers)
+	if g.Auth != "" && g.Auth != "none" && !headerName.MatchString(g.Auth) {
+		c.fail(key+".auth", "%q is neither none nor the name of a header", g.Auth)
+	}
+	if g.Signature != "" && g.HMAC == "" {
+		c.fail(key+".signature", "is not used without hmac, the key that signs")
+	}
 	if g.Kind == KindWebhook {
 		c.callbacks(key, g)
 	}
@@ -145,15 +145,23 @@ func (c *checker) webhook(key string, g Gateway) {
 
 func (c *checker) paths(key string, g Gateway) {
 	for name, path := range map[string]string{
-		"id": g.ID, "dlr.id": g.DLR.ID, "dlr.state": g.DLR.State, "dlr.ref": g.DLR.Ref, "mo.from": g.MO.From, "mo.to": g.MO.To, "mo.text": g.MO.Text, "mo.id": g.MO.ID,
+		"id": g.ID, "code": g.Code, "event": g.Event,
+		"dlr.id": g.DLR.ID, "dlr.state": g.DLR.State, "dlr.ref": g.DLR.Ref, "dlr.to": g.DLR.To, "dlr.time": g.DLR.Time, "dlr.detail": g.DLR.Detail,
+		"mo.from": g.MO.From, "mo.to": g.MO.To, "mo.text": g.MO.Text, "mo.id": g.MO.ID, "mo.time": g.MO.Time, "mo.hex": g.MO.Hex, "mo.coding": g.MO.Coding,
 	} {
 		if expression := name == "id" && strings.HasPrefix(path, "/"); path != "" && !expression && !strings.HasPrefix(path, "$") {
 			c.fail(join(key, name), `%q is not a JSON path; it begins with $, as in "$.message.id"`, path)
 		}
 	}
-	for word, state := range g.DLR.Map {
-		if !slices.Contains([]string{"delivered", "undelivered", "enroute"}, state) {
-			c.fail(key+".dlr.map."+word, "%q is none of delivered, undelivered, enroute", state)
+	c.words(key+".dlr.map.", g.DLR.Map, "delivered", "undelivered", "enroute")
+	c.words(key+".classes.", g.Classes, "not_sent", "throttled", "temporary", "permanent", "configuration", "unknown")
+}
+
+// words checks what a table maps the other side's words to.
+func (c *checker) words(key string, table map[string]string, ours ...string) {
+	for word, is := range table {
+		if !slices.Contains(ours, is) {
+			c.fail(key+word, "%q is none of %s", is, strings.Join(ours, ", "))
 		}
 	}
 }
@@ -168,6 +176,18 @@ func (c *checker) callbacks(key string, g Gateway) {
 	}
 	if m := g.MO; m != (CallbackMO{}) && (m.From == "" || m.Text == "") {
 		c.fail(key+".mo", "needs from and text")
+	}
+	switch {
+	case g.Event != "" && g.MO.From != "" && g.MO.Event == "":
+		c.fail(key+".mo.event", "is missing: which word of event says that a callback is an SMS that came in?")
+	case g.Event == "" && g.MO.Event != "":
+		c.fail(key+".mo.event", "is a word of event; set event, the JSON path of what says what a callback is about")
+	}
+	switch {
+	case g.Code != "" && g.OK == "":
+		c.fail(key+".ok", "is missing: which word of code says that the SMS was taken?")
+	case g.Code == "" && g.OK != "":
+		c.fail(key+".ok", "is a word of code; set code, the JSON path of what says whether the SMS was taken")
 	}
 }
 

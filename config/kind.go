@@ -29,7 +29,8 @@ type Kind struct {
 }
 
 var webhookKeys = []string{
-	"url", "username", "password", "token", "hmac", "callback_secret", "method", "headers", "content_type", "body", "id", "dlr", "mo", "allow_private",
+	"url", "username", "password", "token", "auth", "hmac", "signature", "callback_secret", "method", "headers", "content_type", "body", "id", "code", "ok", "classes",
+	"event", "dlr", "mo", "reply", "allow_private",
 	"number", "window", "rate",
 }
 

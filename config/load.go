@@ -3,8 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -17,28 +15,18 @@ import (
 )
 
 // Load reads a file, or takes Default when path is empty, and what the environment (as of os.Environ) says. The error is Problems, or that of reading the file.
-func Load(path string, environ []string) (Config, error) {
-	if path == "" {
-		cfg, r := Default(), &reader{origins: map[string]origin{}}
-		return cfg, r.finish(&cfg, environ)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return Config{}, fmt.Errorf("read the configuration: %w", err)
-	}
-	return Parse(path, text, environ)
-}
+func Load(path string, environ []string) (Config, error) { return configOf(Read(path, environ)) }
 
 // Parse is Load for the text of a file.
 func Parse(path string, text []byte, environ []string) (Config, error) {
-	cfg := defaults()
-	r := &reader{dir: filepath.Dir(path), source: path, lines: strings.Split(string(text), "\n"), origins: map[string]origin{}, secrets: secretKeys()}
-	cfg.Data = Path(r.resolve(string(cfg.Data)))
-	if !r.document(text, &cfg) {
-		r.hideSecrets()
-		return Config{}, r.problems.sorted()
+	return configOf(parseSource(path, text, environ))
+}
+
+func configOf(s *Source, err error) (Config, error) {
+	if s == nil {
+		return Config{}, err
 	}
-	return cfg, r.finish(&cfg, environ)
+	return s.Config, err
 }
 
 // document reads the whole text; false when it is no YAML.
@@ -84,9 +72,10 @@ func (r *reader) syntax(err error) {
 
 var bareStar = regexp.MustCompile(`(^|[\s\[{,])\*`)
 
-// finish adds the environment and checks the whole.
+// finish adds the environment and the credentials, and checks the whole.
 func (r *reader) finish(cfg *Config, environ []string) error {
 	r.environment(cfg, environ)
+	r.credentials(cfg, environ)
 	unread := r.problems
 	for _, p := range check(*cfg) {
 		if unread.of(p.Key) {
@@ -195,6 +184,8 @@ func (r *reader) variable(v reflect.Value, names []string, path, value string) {
 func (r *reader) setVariable(v reflect.Value, path, value string) {
 	if !isSection(v.Type()) && v.Kind() != reflect.Slice && v.Kind() != reflect.Map {
 		r.origins[path] = r.place
+		delete(r.origins, path+fileSuffix)
+		delete(r.files, path+fileSuffix)
 		r.set(value, v, path, r.place)
 		return
 	}

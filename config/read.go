@@ -39,7 +39,8 @@ type reader struct {
 	place    origin // overrides the tokens' own places: a variable has one line
 	lines    []string
 	origins  map[string]origin
-	secrets  []string // keys whose values are not shown in an excerpt
+	secrets  []string          // keys whose values are not shown in an excerpt
+	files    map[string]string // files that secrets were read from, by key
 	problems Problems
 }
 
@@ -249,17 +250,26 @@ func (r *reader) secretFile(n ast.Node, field reflect.Value, path string) {
 	if name == "" {
 		return
 	}
-	text, err := os.ReadFile(r.resolve(name))
+	r.files[path] = r.resolve(name)
+	secret, err := readSecret(r.files[path])
 	if err != nil {
 		r.fail(path, at, err.Error())
 		return
 	}
+	field.SetString(secret)
+}
+
+// readSecret reads the file of a secret, without the line end.
+func readSecret(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
 	secret := strings.TrimRight(string(text), "\r\n")
 	if secret == "" {
-		r.fail(path, at, "the file is empty; it holds the secret in one line")
-		return
+		return "", errors.New("the file is empty; it holds the secret in one line")
 	}
-	field.SetString(secret)
+	return secret, nil
 }
 
 func (r *reader) resolve(name string) string {

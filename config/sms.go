@@ -100,7 +100,14 @@ type Gateway struct {
 	Headers        map[string]Secret `yaml:"headers,omitempty"` // often API keys, so none is shown
 	ContentType    string            `yaml:"content_type,omitempty"`
 	Body           string            `yaml:"body,omitempty"`
-	ID             string            `yaml:"id,omitempty"` // JSON path of the id in the answer, or /a regular expression/
+	ID             string            `yaml:"id,omitempty"`                                                  // JSON path of the id in the answer, or /a regular expression/
+	Auth           string            `yaml:"auth,omitempty"`                                                // none, or the header that carries Token as it is
+	Signature      string            `yaml:"signature,omitempty" oneof:"body|body+timestamp|timestamp|jwt"` // how HMAC signs
+	Code           string            `yaml:"code,omitempty"`                                                // JSON path of the word in the answer that says whether the SMS was taken
+	OK             string            `yaml:"ok,omitempty"`                                                  // that word when it was
+	Classes        map[string]string `yaml:"classes,omitempty"`                                             // what other words, and HTTP statuses, mean
+	Event          string            `yaml:"event,omitempty"`                                               // JSON path of the word that says what a callback is about
+	Reply          string            `yaml:"reply,omitempty"`                                               // the body of our answer to a callback
 	DLR            CallbackDLR       `yaml:"dlr,omitempty"`
 	MO             CallbackMO        `yaml:"mo,omitempty"`
 	AllowPrivate   bool              `yaml:"allow_private,omitempty"`
@@ -111,18 +118,25 @@ type Gateway struct {
 
 // A CallbackDLR says where a delivery report that calls back has what: JSON paths; a form is an object of texts.
 type CallbackDLR struct {
-	ID    string            `yaml:"id,omitempty"`
-	State string            `yaml:"state,omitempty"`
-	Ref   string            `yaml:"ref,omitempty"` // our own reference, where the carrier echoes it
-	Map   map[string]string `yaml:"map,omitempty"` // the carrier's word for a state: delivered, undelivered or enroute
+	ID     string            `yaml:"id,omitempty"`
+	State  string            `yaml:"state,omitempty"`
+	Ref    string            `yaml:"ref,omitempty"` // our own reference, where the carrier echoes it
+	Map    map[string]string `yaml:"map,omitempty"` // the carrier's word for a state: delivered, undelivered or enroute
+	To     string            `yaml:"to,omitempty"`
+	Time   string            `yaml:"time,omitempty"`
+	Detail string            `yaml:"detail,omitempty"`
 }
 
 // A CallbackMO says where an SMS that calls back has what.
 type CallbackMO struct {
-	From string `yaml:"from,omitempty"`
-	To   string `yaml:"to,omitempty"`
-	Text string `yaml:"text,omitempty"`
-	ID   string `yaml:"id,omitempty"`
+	Event  string `yaml:"event,omitempty"` // the word of Gateway.Event that says that it is one
+	From   string `yaml:"from,omitempty"`
+	To     string `yaml:"to,omitempty"`
+	Text   string `yaml:"text,omitempty"`
+	ID     string `yaml:"id,omitempty"`
+	Time   string `yaml:"time,omitempty"`
+	Hex    string `yaml:"hex,omitempty"`    // the octets in hexadecimal digits, where there are such
+	Coding string `yaml:"coding,omitempty"` // their data coding
 }
 
 // AnswersTo returns the number to which an MO of a gateway came that does not say so: the gateway's, or the only one of Numbers; empty: it is not known.

@@ -124,7 +124,9 @@ func filled(t *testing.T, k config.Kind) config.Gateway {
 		case field.CanFloat():
 			field.SetFloat(1)
 		case field.Kind() == reflect.Map:
-			field.Set(reflect.ValueOf(map[string]config.Secret{"X-Key": "a"}))
+			table := reflect.MakeMap(field.Type())
+			table.SetMapIndex(reflect.ValueOf("X-Key"), reflect.ValueOf("a").Convert(field.Type().Elem()))
+			field.Set(table)
 		default:
 			field.Field(0).SetString("a")
 		}

@@ -193,27 +193,6 @@ func TestTooManyFilters(t *testing.T) {
 	}
 }
 
-func TestOpenTopicsAreMochis(t *testing.T) {
-	h := start(t, setup{options: hooks.Options{Open: []string{"t/#"}}})
-	a, b := h.connect(5, alice, "a"), h.connect(4, bob, "b")
-	if codes := b.Subscribe(1, "t/+/x", "t/#", "tt/#", "#"); codes[0] != 1 || codes[1] != 1 || codes[2] != 0x80 || codes[3] != 0x80 {
-		t.Fatalf("SUBACK %#x", codes)
-	}
-	a.Publish("to/"+string(bob), "first", 1, 1)
-	a.Publish("t/a/x", "plain", 1, 2)
-	for id := uint16(1); id <= 2; id++ {
-		if ack := a.Expect(packets.Puback); ack.PacketID != id || ack.ReasonCode != 0 {
-			t.Fatalf("PUBACK %d %#x", ack.PacketID, ack.ReasonCode)
-		}
-	}
-	in := b.Expect(packets.Publish)
-	if in.TopicName != "t/a/x" || in.PacketID >= 0x8000 {
-		t.Fatalf("got %s under %#x", in.TopicName, in.PacketID)
-	}
-	b.Ack(in.PacketID)
-	b.Ping()
-}
-
 func TestOptionsThatCannotBe(t *testing.T) {
 	for _, open := range []string{"#", "+/x", "u/x/#", "to/#", "$SYS/#", "a#", "", "a/\x01"} {
 		server := mqtt.New(nil)

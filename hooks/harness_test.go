@@ -86,6 +86,7 @@ type setup struct {
 	memory   *memory.Store // nil: a new one
 	tokens   *harness      // whose tokens are valid, with its memory
 	mqtt     func(*mqtt.Options)
+	people   contacts.Config
 }
 
 func start(t *testing.T, s setup) *harness {
@@ -96,7 +97,7 @@ func start(t *testing.T, s setup) *harness {
 		h.store.Store = memory.New()
 	}
 	var err error
-	h.people, err = contacts.Open(t.Context(), h.store.Table(), contacts.Config{})
+	h.people, err = contacts.Open(t.Context(), h.store.Table(), s.people)
 	h.must(err)
 	if s.tokens != nil {
 		h.tokens, h.ids = s.tokens.tokens, s.tokens.ids

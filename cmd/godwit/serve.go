@@ -19,11 +19,11 @@ func (a *app) serveCmd() *cobra.Command {
 			"lets anybody in (open mode) and prints SMS on standard output instead of sending them. The log goes to standard error.",
 		Example: "  godwit serve\n  godwit serve --config /etc/godwit/godwit.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := load(file)
+			source, err := readConfig(file)
 			if err != nil {
 				return err
 			}
-			b, err := newBroker(cfg, broker.Options{Log: newLog(cfg.Log, a.stderr), SMS: a.stdout, JSON: a.json})
+			b, err := newBroker(source, broker.Options{Log: newLog(source.Config.Log, a.stderr), SMS: a.stdout, JSON: a.json})
 			if err != nil {
 				return err
 			}

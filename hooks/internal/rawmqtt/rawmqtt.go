@@ -33,6 +33,11 @@ func Dial(t testing.TB, addr string, version byte) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return Over(t, n, version)
+}
+
+// Over returns the client of a connection that is there already, without a CONNECT.
+func Over(t testing.TB, n net.Conn, version byte) *Client {
 	t.Cleanup(func() { n.Close() })
 	return &Client{Conn: n, Version: version, t: t, in: bufio.NewReader(n)}
 }
