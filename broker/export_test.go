@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -40,3 +41,8 @@ func Secured(n net.Conn, cfg *tls.Config) (net.Conn, error) {
 
 // ReadProxy reads the PROXY header of a connection.
 func ReadProxy(n net.Conn) (net.Conn, error) { return entrance{proxy: true}.open(n) }
+
+// ServeTLS serves HTTP, plain and over TLS, on one listener until ctx is done.
+func ServeTLS(ctx context.Context, l net.Listener, cfg *tls.Config, h http.Handler) error {
+	return serveHTTP(ctx, webListener{l, entrance{tls: cfg, plain: true}}, webClient(h), zerolog.Nop())
+}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -411,4 +412,33 @@ func TestTakeoverPingPongByJWT(t *testing.T) {
 	if u := h.hook.Stats(); u.Refused[hooks.RefusedTakeovers].Load() != 1 {
 		t.Error("not counted")
 	}
+}
+
+// The timer of a login that lasts is stopped with its connection: it would hold all of that in memory for as long.
+func TestNothingIsLeftOfAConnectionWhoseLoginLasts(t *testing.T) {
+	h := start(t, setup{})
+	freed := make(chan struct{})
+	cert := shown(string(alice), 1000*time.Hour)
+	dial := h.openDoor(func(n net.Conn) net.Conn {
+		c := &certified{n, cert, new(atomic.Int64), new(atomic.Int64)}
+		runtime.AddCleanup(c, func(freed chan struct{}) { close(freed) }, freed)
+		return c
+	})
+	c := dial(5)
+	if ack := c.Connect(rawmqtt.Hello(5, "a", "", "")); ack.ReasonCode != 0 {
+		t.Fatalf("CONNACK %#x", ack.ReasonCode)
+	}
+	c.Close()
+	for n := range 20 { // the places of queues are used again
+		h.connect(5, bob, fmt.Sprint(n)).Close()
+	}
+	h.eventually("the connection is freed", func() bool {
+		runtime.GC()
+		select {
+		case <-freed:
+			return true
+		default:
+			return false
+		}
+	})
 }
