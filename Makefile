@@ -17,8 +17,9 @@ help: ## list the targets
 demo: ## a broker, two phones and an SMS network on loopback; the whole method told live
 	go run ./cmd/godwit demo
 
-test: need ## install what the tests need (only what is missing), then run every test with -race
-	GODWIT_TEST_NO_SKIP=1 go test -race -timeout 10m ./...
+test: need ## install what the tests need (only what is missing), run every test with -race, and look through the brokers' logs
+	@logs="$$(mktemp -d)" && trap 'rm -rf "$$logs"' EXIT && set -x && \
+	GODWIT_TEST_NO_SKIP=1 GODWIT_TEST_LOGS="$$logs" go test -race -timeout 10m ./... && .ci/logs "$$logs"
 
 need: ## install what the tests need, and nothing else
 	@.ci/need
