@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a41469f/godwit/clienttest/leak"
 	main "github.com/seed-7a41469f/godwit/cmd/godwit"
 )
 
@@ -100,7 +101,12 @@ func inBackground(t *testing.T, args ...string) *background {
 		defer close(b.ended)
 		b.exit = main.Run(ctx, args, strings.NewReader(""), b.out, b.err)
 	}()
-	t.Cleanup(func() { b.interrupt() })
+	t.Cleanup(func() {
+		b.interrupt()
+		if args[0] == "serve" {
+			leak.Keep(t, b.err.String())
+		}
+	})
 	return b
 }
 
