@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/eclipse/paho.golang/packets"
@@ -90,13 +91,42 @@ func dialTCP(ctx context.Context, u *url.URL, secure *tls.Config) (net.Conn, err
 	if secure == nil {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
 	}
-	return (&tls.Dialer{Config: secure}).DialContext(ctx, "tcp", u.Host)
+	return dialTLS(ctx, u.Host, secure)
+}
+
+func dialTLS(ctx context.Context, address string, secure *tls.Config) (net.Conn, error) {
+	conn, err := (&tls.Dialer{Config: secure}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return tlsConn{conn}, nil
+}
+
+// A tlsConn tells why the other side ended it. With TLS 1.3 a client certificate is refused only after our side of the handshake (RFC 8446
+// §4.4.2.4); what is written then may fail with no more than a broken pipe, while the reason can still be read.
+type tlsConn struct{ net.Conn }
+
+func (c tlsConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err == nil {
+		return n, nil
+	}
+	_ = c.SetReadDeadline(time.Now().Add(time.Second))
+	if _, why := c.Read(make([]byte, 1)); why != nil {
+		if _, ok := tlsAlert(why); ok {
+			err = why
+		}
+	}
+	return n, err
 }
 
 // dialWebSocket speaks MQTT in binary messages of the subprotocol mqtt (MQTT 5 §6).
 func dialWebSocket(ctx context.Context, u *url.URL, secure *tls.Config) (net.Conn, error) {
 	client := &http.Client{
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure},
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure,
+			DialTLSContext: func(ctx context.Context, _, address string) (net.Conn, error) { return dialTLS(ctx, address, secure) },
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	c, resp, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"mqtt"}})

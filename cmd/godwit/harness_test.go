@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
@@ -19,6 +20,9 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
+// quiet is for servers whose complaints are expected.
+var quiet = log.New(io.Discard, "", 0)
+
 const patience = 30 * time.Second
 
 // A result is what a run of the program left.
