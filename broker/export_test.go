@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"crypto/tls"
+	"net"
 	"net/http"
 	"sync/atomic"
 
@@ -26,3 +28,15 @@ func Callbacks(stopping <-chan struct{}, g sms.Gateway, sink sms.Sink) http.Hand
 	newCallbacks(stopping, []*meter{{Gateway: g}}, sink, new(atomic.Uint64), zerolog.Nop()).routes(mux)
 	return mux
 }
+
+// Secured is a connection of a TLS door.
+func Secured(n net.Conn, cfg *tls.Config) (net.Conn, error) {
+	c, err := entrance{tls: cfg}.open(n)
+	if err == nil {
+		_, err = c.(*secured).shake()
+	}
+	return c, err
+}
+
+// ReadProxy reads the PROXY header of a connection.
+func ReadProxy(n net.Conn) (net.Conn, error) { return entrance{proxy: true}.open(n) }

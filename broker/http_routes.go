@@ -15,7 +15,7 @@ import (
 func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *doors) error {
 	m := &metrics{
 		engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, currency: policyOf(r.cfg.SMS).Prices.Currency,
-		panics: r.listener.Stats().Panics.Load,
+		panics: r.panics,
 	}
 	calls := newCallbacks(ctx.Done(), r.gateways, r.engine, &m.callbacks, r.opt.Log)
 	for _, g := range r.gateways {
@@ -26,8 +26,8 @@ func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *door
 		return err
 	}
 	if d.http != nil {
-		h := r.public(metrics, calls)
-		parts.Go(func() error { return serveHTTP(ctx, d.http, h, r.opt.Log) })
+		door, h := r.webDoor(d.http, r.public(metrics, calls))
+		parts.Go(func() error { return serveHTTP(ctx, door, h, r.opt.Log) })
 	}
 	if d.admin != nil {
 		h := r.operator(ctx, metrics, d.socket != "")
