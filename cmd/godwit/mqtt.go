@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
@@ -74,9 +75,12 @@ type link struct {
 	client *paho.Client
 	conn   net.Conn
 	lost   chan error // has one error once the connection has ended against our will
+	gone   chan struct{}
+	once   sync.Once // closes gone
 }
 
-// A receiver takes a message before it is acknowledged; an error ends the connection and leaves it unacknowledged.
+// A receiver takes a message before it is acknowledged; an error ends the connection and leaves it unacknowledged. After errEnough the
+// connection stays, so that what was taken before is acknowledged, and nothing more is.
 type receiver func(p *paho.Publish) error
 
 // connect logs in with a session that ends with the connection.
@@ -87,11 +91,14 @@ func (l login) connect(ctx context.Context, clientID string, receive receiver) (
 	if err != nil {
 		return nil, err
 	}
-	k := &link{conn: conn, lost: make(chan error, 1)}
+	k := &link{conn: conn, lost: make(chan error, 1), gone: make(chan struct{})}
 	k.client = paho.NewClient(paho.ClientConfig{
 		ClientID: clientID, Conn: conn, PacketTimeout: connectTimeout,
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
-			if err := receive(r.Packet); err != nil {
+			err := receive(r.Packet)
+			if errors.Is(err, errEnough) {
+				<-k.gone
+			} else if err != nil {
 				k.end(err)
 				_ = conn.Close() // so that it cannot be acknowledged
 			}
@@ -129,13 +136,14 @@ func (k *link) end(err error) {
 
 // close says goodbye and waits until the client has ended.
 func (k *link) close() {
-	_ = k.client.Disconnect(&paho.Disconnect{}) // it may be gone already
-	<-k.client.Done()
+	_, _ = (&paho.Disconnect{}).Packet().WriteTo(k.conn) // it may be gone already; the client's own Disconnect waits for receivers
+	k.drop()
 }
 
 // drop ends the connection as a lost radio link would, without a word.
 func (k *link) drop() {
 	_ = k.conn.Close()
+	k.once.Do(func() { close(k.gone) })
 	<-k.client.Done()
 }
 
