@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -94,5 +95,23 @@ func TestHostileText(t *testing.T) {
 	godwitWith(t, "\xff\xfe", s.as("ann", "send", "bo", "-")...).want(t, 0, "")
 	if got := object[arrival](t, godwit(t, append(s.as("bo", "listen", "--count", "1"), "--json")...).want(t, 0, "")); got.Text != "" || got.Data != "//4=" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// What came before the count is acknowledged, and nothing after it, however much there is.
+func TestListenCounts(t *testing.T) {
+	s := serve(t, "limits: {send_rate: 1000/s, disk_free: 0}")
+	godwit(t, s.op("user", "add", "bo")...).want(t, 0, "")
+	for i := range 20 {
+		godwit(t, s.as("ann", "send", "bo", fmt.Sprint("message ", i))...).want(t, 0, "")
+	}
+	for from := 0; from < 20; from += 4 {
+		got := objects[arrival](t, godwit(t, s.as("bo", "listen", "--json", "--count", "4")...).want(t, 0, ""))
+		if len(got) != 4 || got[0].Text != fmt.Sprint("message ", from) || got[3].Text != fmt.Sprint("message ", from+3) {
+			t.Fatalf("from %d on: %+v", from, got)
+		}
+	}
+	if r := godwit(t, s.op("messages", "--state", "delivered")...).want(t, 0, ""); strings.Count(r.out, "\n") != 20 {
+		t.Errorf("delivered: %s", r.out)
 	}
 }

@@ -28,7 +28,7 @@ const (
 func (a *app) demoCmd() *cobra.Command {
 	var once bool
 	cmd := &cobra.Command{
-		Use: "demo", Short: "A broker, two phones and an SMS network on this machine; the whole method told live", Args: cobra.NoArgs,
+		Use: "demo", Short: "A broker, two phones and an SMS network on this machine; the whole method told live", Args: takes(0, 0),
 		Long: "Run a broker on loopback with a temporary data directory, two phones that speak MQTT to it, and an SMS network that prints what\n" +
 			"it gets. Five messages take the five paths; then everything stays up to be tried. No account, no file and no network is needed.",
 		Example: "  godwit demo\n  godwit demo --once",
@@ -121,7 +121,7 @@ func freeAddress(address string) string {
 // play opens the phones, takes the five paths, and stays.
 func (d *demo) play(ctx context.Context, once bool) (err error) {
 	where := d.broker.Addresses()
-	if d.ask, err = newOperator(where.Admin, ""); err != nil {
+	if d.ask, err = newOperator(where.Admin, "", trust{}); err != nil {
 		return err
 	}
 	server := "mqtt://" + where.MQTT
@@ -158,7 +158,8 @@ const pathTimeout = 20 * time.Second
 type path struct {
 	title, words string
 	to           contacts.Address
-	text, after  string
+	text         string
+	after        time.Duration
 	before       func(d *demo)
 	state, via   string // how it has to end
 	reason       string
@@ -175,11 +176,11 @@ var paths = []path{
 	},
 	{
 		title: "No answer", words: "Bo's phone is connected, but in a lift: it confirms nothing. Ann gives it 2 seconds.",
-		to: numberBo, text: "Make it two o'clock", after: "2s", before: func(d *demo) { d.bo.lift() }, state: "delivered", via: "sms", reason: "no_answer",
+		to: numberBo, text: "Make it two o'clock", after: 2 * time.Second, before: func(d *demo) { d.bo.lift() }, state: "delivered", via: "sms", reason: "no_answer",
 	},
 	{
 		title: "Offline", words: "The battery of Bo's phone dies. The broker gives it 2 seconds to return.",
-		to: numberBo, text: "Are you coming?", after: "2s", before: func(d *demo) { d.bo.dies() }, state: "delivered", via: "sms", reason: "offline",
+		to: numberBo, text: "Are you coming?", after: 2 * time.Second, before: func(d *demo) { d.bo.dies() }, state: "delivered", via: "sms", reason: "offline",
 	},
 	{
 		title: "Reply by SMS", words: "Cleo answers the SMS. It comes into Ann's conversation with Cleo.",

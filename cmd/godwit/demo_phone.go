@@ -112,7 +112,7 @@ func (p *phone) off() {
 // write sends a message and returns its id.
 func (p *phone) write(ctx context.Context, way path) (id string, err error) {
 	p.story.line(p.name+"'s phone", "to/"+string(way.to)+"  "+way.text)
-	return p.link.publish(ctx, p.login, order{to: way.to, text: []byte(way.text), after: way.after, receipts: "all"})
+	return p.link.publish(ctx, p.login, order{to: way.to, text: []byte(way.text), after: span{way.after}, receipts: choice{word: "all"}})
 }
 
 // final waits for the last receipt of a message.

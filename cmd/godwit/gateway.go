@@ -26,7 +26,7 @@ func (a *app) gatewayCmd() *cobra.Command {
 func gatewayPath(name, do string) string { return gatewaysPath + "/" + url.PathEscape(name) + "/" + do }
 
 func (a *app) gatewayListCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List gateways and how they fare", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List gateways and how they fare", Args: takes(0, 0), Example: "  godwit gateway list"}
 	client := operatorFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, err := client()
@@ -84,12 +84,13 @@ func onOff(on bool) string {
 
 func (a *app) gatewayTestCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "test NAME NUMBER [TEXT]", Short: "Send one SMS through a gateway and say what became of it", Args: cobra.RangeArgs(2, 3),
+		Use: "test NAME NUMBER [TEXT]", Short: "Send one SMS through a gateway and say what became of it", Args: takes(2, 3),
 		Long: "Send one SMS through a gateway, past the routes and even while it is paused. It costs what an SMS costs, and is refused where\n" +
 			"budgets, caps or prefixes refuse it. Whether it arrives the phone tells: its delivery report belongs to no message.",
 		Example: "  godwit gateway test carrier 4917604069001\n  godwit gateway test carrier '+49 176 0406 9001' 'Is this thing on?'",
 	}
 	client := operatorFlags(cmd)
+	offerArgs(cmd, fromOperator(client, gatewayNames), nil, nil)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		number, err := numberArg(args[1])
 		if err != nil {
@@ -143,11 +144,12 @@ func (a *app) tested(t broker.Test) error {
 func (a *app) gatewayPauseCmd() *cobra.Command {
 	var drain bool
 	cmd := &cobra.Command{
-		Use: "pause NAME", Short: "Let a gateway take nothing new; others take over where the routes have some", Args: cobra.ExactArgs(1),
+		Use: "pause NAME", Short: "Let a gateway take nothing new; others take over where the routes have some", Args: takes(1, 1),
 		Long:    "Let a gateway take nothing new, until it is resumed or the broker starts anew. What is under way ends; --drain waits for that.",
 		Example: "  godwit gateway pause carrier --drain",
 	}
 	client := operatorFlags(cmd)
+	offerArgs(cmd, fromOperator(client, gatewayNames))
 	cmd.Flags().BoolVar(&drain, "drain", false, "wait until nothing is under way any more")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		path := gatewayPath(args[0], "pause")
@@ -179,8 +181,9 @@ func (a *app) orderGateway(cmd *cobra.Command, client func() (*operator, error),
 func atOnce(broker.Gateway) bool { return true }
 
 func (a *app) gatewayResumeCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "resume NAME", Short: "Let a paused gateway work again", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "resume NAME", Short: "Let a paused gateway work again", Args: takes(1, 1), Example: "  godwit gateway resume carrier"}
 	client := operatorFlags(cmd)
+	offerArgs(cmd, fromOperator(client, gatewayNames))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.orderGateway(cmd, client, gatewayPath(args[0], "resume"), nil, atOnce)
 	}
@@ -189,16 +192,19 @@ func (a *app) gatewayResumeCmd() *cobra.Command {
 
 func (a *app) gatewayWireCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "wire NAME on|off", Short: "Log what goes over a gateway's wire, without secrets and texts, numbers masked", Args: cobra.ExactArgs(2),
+		Use: "wire NAME on|off", Short: "Log what goes over a gateway's wire, without secrets and texts, numbers masked", Args: takes(2, 2),
 		Long:    "Log what goes over a gateway's wire: commands, states, lengths. Secrets and texts are left out, numbers masked. It ends with the broker.",
 		Example: "  godwit gateway wire carrier on",
 	}
 	client := operatorFlags(cmd)
+	switches := []string{"on", "off"}
+	offerArgs(cmd, fromOperator(client, gatewayNames), fixed(switches...))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if args[1] != "on" && args[1] != "off" {
-			return usage("%q is neither on nor off", args[1])
+		to, err := oneOf(args[1], switches)
+		if err != nil {
+			return usage("%q %w", args[1], err)
 		}
-		return a.orderGateway(cmd, client, gatewayPath(args[0], "wire"), map[string]bool{"on": args[1] == "on"}, atOnce)
+		return a.orderGateway(cmd, client, gatewayPath(args[0], "wire"), map[string]bool{"on": to == "on"}, atOnce)
 	}
 	return cmd
 }

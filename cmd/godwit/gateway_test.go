@@ -106,7 +106,7 @@ func TestGatewayMistakes(t *testing.T) {
 		}
 	}
 	godwit(t, "gateway").want(t, 2, "usage: godwit gateway needs one of: ")
-	godwit(t, "optout", "lst").want(t, 2, "usage: godwit optout has no command \"lst\"; did you mean list?")
+	godwit(t, "optout", "lst").want(t, 2, "usage: godwit optout has no command \"lst\"; did you mean godwit optout list?")
 	s.interrupt()
 	for _, args := range [][]string{{"gateway", "list"}, {"gateway", "pause", "carrier", "--drain"}, {"optout", "list"}, {"unmatched", "list"}} {
 		godwit(t, s.op(args...)...).want(t, 3, "connect: ")

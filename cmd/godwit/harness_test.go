@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
@@ -20,6 +21,9 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
+// quiet is for servers whose complaints are expected.
+var quiet = log.New(io.Discard, "", 0)
+
 const patience = 30 * time.Second
 
 // A result is what a run of the program left.
@@ -177,9 +181,8 @@ func (w *tap) line(t *testing.T, part string) string {
 // A server is godwit serve under test.
 type server struct {
 	*background
-	file string // its configuration
-	mqtt string // host:port
-	http string
+	file              string // its configuration
+	mqtt, mqtts, http string // host:port
 }
 
 // serve runs the broker with a configuration that is added to one for tests, and waits until it is ready.
@@ -218,11 +221,11 @@ func (s *server) run(t *testing.T, mqtt, extra string) {
 		t.Fatalf("serve: %s", s.err.String())
 	default:
 	}
-	var ready struct{ MQTT, HTTP string }
+	var ready struct{ MQTT, MQTTS, HTTP string }
 	if err := json.Unmarshal([]byte(s.err.line(t, `"message":"ready"`)), &ready); err != nil {
 		t.Fatal(err)
 	}
-	s.mqtt, s.http = ready.MQTT, ready.HTTP
+	s.mqtt, s.mqtts, s.http = ready.MQTT, ready.MQTTS, ready.HTTP
 }
 
 // as are the flags of a client command for a user.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -28,9 +29,11 @@ type arrival struct {
 func (a *app) listenCmd() *cobra.Command {
 	var count int
 	cmd := &cobra.Command{
-		Use: "listen", Short: "Print the inbox as it comes", Args: cobra.NoArgs,
-		Long:    "Print the inbox as it comes. What is printed is acknowledged, so it counts as delivered. A connection that is lost is made again.",
-		Example: "  godwit listen --user 4917604069001\n  godwit listen --json --count 1",
+		Use: "listen", Short: "Print the inbox as it comes", Args: takes(0, 0),
+		Long: "Print the inbox as it comes: time, kind (in, sms, seen, sent, receipt, read), who it is from, and the text. What is printed is\n" +
+			"acknowledged, and only that, so it counts as delivered. A connection that is lost is made again, and standard error says so; what came\n" +
+			"meanwhile follows. A broker that cannot be reached at the start, or that refuses the login, ends it. So does Ctrl-C, with exit status 0.",
+		Example: "  godwit listen --user 4917604069001\n  godwit listen --json --count 1\n  godwit listen --server wss://push.example.org --ca-file ca.pem --cert boiler.pem",
 	}
 	who := loginFlags(cmd)
 	cmd.Flags().IntVar(&count, "count", 0, "stop after so many; 0: go on")
@@ -52,8 +55,7 @@ type hearing struct {
 	app    *app
 	login  login
 	filter string
-	heard  bool // there was a connection
-	left   int  // to be printed yet; negative: no end
+	left   int // to be printed yet; negative: no end
 	done   chan struct{}
 }
 
@@ -65,9 +67,17 @@ func (a *app) listen(ctx context.Context, l login, count int) error {
 		h.left = -1
 	}
 	device := deviceID("listen") // the same for all connections of this run
-	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
-		err := h.connection(ctx, device)
-		if !h.heard || !canReturn(err) { // a broker that was never reached is a mistake to be told
+	const first, longest = time.Second, 30 * time.Second
+	pause, heard := first, false
+	for ; ; pause = min(2*pause, longest) {
+		up, err := h.connection(ctx, device)
+		if up {
+			pause, heard = first, true
+		}
+		if ctx.Err() != nil { // interrupted, whatever became of the connection
+			return nil
+		}
+		if !heard || !canReturn(err) { // a broker that was never reached is a mistake to be told
 			return err
 		}
 		fmt.Fprintf(a.stderr, "godwit: %v; connecting again in %v\n", err, pause)
@@ -80,27 +90,26 @@ func (a *app) listen(ctx context.Context, l login, count int) error {
 // canReturn tells a broker that is away from one that refuses.
 func canReturn(err error) bool {
 	var f *failure
-	return errors.As(err, &f) && f.exit == exitConnect
+	return errors.As(err, &f) && (f.exit == exitConnect || slices.Contains([]string{"too_fast", "busy", "unavailable"}, f.word))
 }
 
-// connection listens on one connection; nil: there is nothing more to do.
-func (h *hearing) connection(ctx context.Context, device string) error {
+// connection listens on one connection, and tells whether it was up; nil: there is nothing more to do.
+func (h *hearing) connection(ctx context.Context, device string) (up bool, err error) {
 	k, err := h.login.connect(ctx, device, h.receive)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer k.close()
 	if err := k.subscribe(ctx, h.filter); err != nil {
-		return err
+		return false, err
 	}
-	h.heard = true
 	select {
 	case <-ctx.Done():
-		return nil
+		return true, nil
 	case <-h.done:
-		return k.unsubscribe(ctx, h.filter) // a round trip, by which the last acknowledgement is out
+		return true, k.unsubscribe(ctx, h.filter) // a round trip, by which the last acknowledgement is out
 	case err := <-k.lost:
-		return err
+		return true, err
 	}
 }
 

@@ -16,17 +16,27 @@ import (
 	"github.com/seed-7a41469f/godwit/picture"
 )
 
+// stateOffers are the states that a message rests in, and what they mean.
+var stateOffers = []string{
+	"accepted\ton disk, on its way", "waiting\tno device answers, and no SMS is allowed or possible", "submitting\tclaimed for SMS",
+	"submitted\ta gateway has it", "unknown\ta gateway may or may not have it", "delivered\ta device or the carrier says so", "failed\tnothing more can be done",
+	"expired\tits time ran out",
+}
+
 func (a *app) messagesCmd() *cobra.Command {
-	var state, to, from string
+	var state choice
+	var to, from string
 	var limit int
 	cmd := &cobra.Command{
-		Use: "messages", Short: "List messages, newest first", Args: cobra.NoArgs,
+		Use: "messages", Short: "List messages, newest first", Args: takes(0, 0),
 		Example: "  godwit messages --state waiting\n  godwit messages --to 4917604069001 --json",
 	}
 	client := operatorFlags(cmd)
-	cmd.Flags().StringVar(&state, "state", "", "accepted, waiting, submitting, submitted, unknown, delivered, failed or expired")
+	choiceFlag(cmd, &state, "state", "only those in this state", stateOffers...)
 	cmd.Flags().StringVar(&to, "to", "", "only those to this address")
 	cmd.Flags().StringVar(&from, "from", "", "only those from this address")
+	offerFlag(cmd, "to", fromOperator(client, userAddresses))
+	offerFlag(cmd, "from", fromOperator(client, userAddresses))
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		q := url.Values{}
@@ -40,8 +50,8 @@ func (a *app) messagesCmd() *cobra.Command {
 			}
 			q.Set(name, string(address))
 		}
-		if state != "" {
-			q.Set("state", state)
+		if state.word != "" {
+			q.Set("state", state.word)
 		}
 		if limit < 1 {
 			return usage("--limit %d is not a positive number", limit)
@@ -82,10 +92,10 @@ func (a *app) page(messages []picture.Message) error {
 
 func (a *app) explainCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "explain ID", Short: "Why a message went the way it went", Args: cobra.ExactArgs(1),
+		Use: "explain ID", Short: "Why a message went the way it went", Args: takes(1, 1),
 		Example: "  godwit explain 01KASVW5G00ZT4Q8C3M9E7XB5R",
 	}
-	aboutMessage(cmd, func(ctx context.Context, o *operator, id delivery.ID, _ []string) error {
+	aboutMessage(cmd, []values{messageIDs("")}, func(ctx context.Context, o *operator, id delivery.ID, _ []string) error {
 		var p picture.Path
 		if _, err := o.ask(ctx, "GET", "/v1/admin/messages/"+id.String(), nil, &p); err != nil {
 			return err
@@ -101,10 +111,10 @@ func (a *app) explainCmd() *cobra.Command {
 
 func (a *app) retryCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "retry ID", Short: "Send a failed message again, under its key", Args: cobra.ExactArgs(1),
+		Use: "retry ID", Short: "Send a failed message again, under its key", Args: takes(1, 1),
 		Example: "  godwit retry 01KASVW5G00ZT4Q8C3M9E7XB5R",
 	}
-	aboutMessage(cmd, func(ctx context.Context, o *operator, id delivery.ID, _ []string) error {
+	aboutMessage(cmd, []values{messageIDs("&state=failed")}, func(ctx context.Context, o *operator, id delivery.ID, _ []string) error {
 		var m picture.Message
 		if _, err := o.ask(ctx, "POST", "/v1/admin/messages/"+id.String()+"/retry", nil, &m); err != nil {
 			return err
@@ -114,9 +124,15 @@ func (a *app) retryCmd() *cobra.Command {
 	return cmd
 }
 
-// aboutMessage has a command whose first argument is the id of a message ask an operator's broker about it; rest are the other arguments.
-func aboutMessage(cmd *cobra.Command, run func(ctx context.Context, o *operator, id delivery.ID, rest []string) error) {
+// aboutMessage has a command whose first argument is the id of a message ask an operator's broker about it; rest are the other arguments, and offers
+// what a shell is offered for each.
+func aboutMessage(cmd *cobra.Command, offers []values, run func(ctx context.Context, o *operator, id delivery.ID, rest []string) error) {
 	client := operatorFlags(cmd)
+	var each []cobra.CompletionFunc
+	for _, ask := range offers {
+		each = append(each, fromOperator(client, ask))
+	}
+	offerArgs(cmd, each...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := delivery.ParseID(args[0])
 		if err != nil {
@@ -131,7 +147,7 @@ func aboutMessage(cmd *cobra.Command, run func(ctx context.Context, o *operator,
 }
 
 func (a *app) healthCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "health", Short: "Exit 0 when the broker is ready", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "health", Short: "Exit 0 when the broker is ready", Args: takes(0, 0), Example: "  godwit health\n  godwit health --admin http://127.0.0.1:8080"}
 	client := operatorFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, err := client()

@@ -3,16 +3,13 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
-	"strings"
+	"sync"
 	"time"
 
-	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/spf13/cobra"
 
@@ -29,27 +26,48 @@ const (
 type login struct {
 	server, token string
 	user          contacts.Address
+	trust         trust
 }
 
 // loginFlags are those of the client commands; the returned function reads them.
 func loginFlags(cmd *cobra.Command) func() (login, error) {
 	var server, user, token string
-	cmd.Flags().StringVar(&server, "server", "", "the broker: mqtt://host:port or mqtts://host:port (GODWIT_SERVER; "+defaultServer+")")
-	cmd.Flags().StringVar(&user, "user", "", "who you are: a number or a name (GODWIT_USER)")
+	var t trust
+	cmd.Flags().StringVar(&server, "server", "", "the broker: mqtt://host:port, mqtts://, ws:// or wss:// (GODWIT_SERVER; "+defaultServer+")")
+	cmd.Flags().StringVar(&user, "user", "", "who you are: a number or a name (GODWIT_USER; with --cert whom that names)")
 	cmd.Flags().StringVar(&token, "token", "", "your token (GODWIT_TOKEN, where others cannot read it)")
+	t.caFlag(cmd)
+	t.certFlags(cmd)
+	offerFlag(cmd, "server", fixed(defaultServer, "mqtts://", "ws://", "wss://"))
+	offerFlag(cmd, "user", fromOperator(findOperator, userAddresses))
+	offerFlag(cmd, "token", fixed())
 	return func() (login, error) {
-		l := login{server: env(server, "GODWIT_SERVER"), token: env(token, "GODWIT_TOKEN")}
+		t.environment()
+		l := login{server: env(server, "GODWIT_SERVER"), token: env(token, "GODWIT_TOKEN"), trust: t}
 		if l.server == "" {
 			l.server = defaultServer
 		}
-		name := env(user, "GODWIT_USER")
-		if name == "" {
-			return l, usage("who are you? Give --user or GODWIT_USER")
-		}
-		var err error
-		l.user, err = addressOf(name)
+		err := l.complete(env(user, "GODWIT_USER"))
 		return l, err
 	}
+}
+
+// complete finds out who logs in, and that it can be done.
+func (l *login) complete(user string) (err error) {
+	_, d, err := serverURL(l.server)
+	switch {
+	case err != nil:
+		return err
+	case l.trust.certFile != "" && !d.secure:
+		return usage("--cert goes with mqtts:// and wss:// only, and %s is neither", l.server)
+	case user != "":
+		l.user, err = addressOf(user)
+	case l.trust.certFile != "":
+		l.user, err = l.trust.subject()
+	default:
+		return usage("who are you? Give --user or GODWIT_USER")
+	}
+	return err
 }
 
 // A link is a connection to the broker.
@@ -57,24 +75,30 @@ type link struct {
 	client *paho.Client
 	conn   net.Conn
 	lost   chan error // has one error once the connection has ended against our will
+	gone   chan struct{}
+	once   sync.Once // closes gone
 }
 
-// A receiver takes a message before it is acknowledged; an error ends the connection and leaves it unacknowledged.
+// A receiver takes a message before it is acknowledged; an error ends the connection and leaves it unacknowledged. After errEnough the
+// connection stays, so that what was taken before is acknowledged, and nothing more is.
 type receiver func(p *paho.Publish) error
 
 // connect logs in with a session that ends with the connection.
 func (l login) connect(ctx context.Context, clientID string, receive receiver) (*link, error) {
 	dialing, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := dial(dialing, l.server)
+	conn, err := l.dial(dialing)
 	if err != nil {
 		return nil, err
 	}
-	k := &link{conn: conn, lost: make(chan error, 1)}
+	k := &link{conn: conn, lost: make(chan error, 1), gone: make(chan struct{})}
 	k.client = paho.NewClient(paho.ClientConfig{
 		ClientID: clientID, Conn: conn, PacketTimeout: connectTimeout,
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
-			if err := receive(r.Packet); err != nil {
+			err := receive(r.Packet)
+			if errors.Is(err, errEnough) {
+				<-k.gone
+			} else if err != nil {
 				k.end(err)
 				_ = conn.Close() // so that it cannot be acknowledged
 			}
@@ -92,6 +116,12 @@ func (l login) connect(ctx context.Context, clientID string, receive receiver) (
 	}
 	if err != nil {
 		_ = conn.Close()
+		if _, ok := tlsAlert(err); ok { // with TLS 1.3 a client certificate is refused after the handshake
+			return nil, l.trust.explain(l.server, err)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		return nil, unreachable("%s does not answer as an MQTT 5 broker: %w", l.server, err)
 	}
 	return k, nil
@@ -106,58 +136,26 @@ func (k *link) end(err error) {
 
 // close says goodbye and waits until the client has ended.
 func (k *link) close() {
-	_ = k.client.Disconnect(&paho.Disconnect{}) // it may be gone already
-	<-k.client.Done()
+	_, _ = (&paho.Disconnect{}).Packet().WriteTo(k.conn) // it may be gone already; the client's own Disconnect waits for receivers
+	k.drop()
 }
 
 // drop ends the connection as a lost radio link would, without a word.
 func (k *link) drop() {
 	_ = k.conn.Close()
+	k.once.Do(func() { close(k.gone) })
 	<-k.client.Done()
-}
-
-func dial(ctx context.Context, server string) (net.Conn, error) {
-	u, err := url.Parse(server)
-	if err != nil || u.Host == "" {
-		return nil, usage("--server %q is not a URL such as %s", server, defaultServer)
-	}
-	var d interface {
-		DialContext(ctx context.Context, network, address string) (net.Conn, error)
-	}
-	port := "1883"
-	switch u.Scheme {
-	case "mqtt":
-		d = &net.Dialer{}
-	case "mqtts":
-		d, port = &tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12}}, "8883"
-	case "ws", "wss":
-		return nil, usage("--server %s: WebSocket is not in this version of godwit; use mqtt:// or mqtts://", server)
-	default:
-		return nil, usage("--server %s: the scheme is none of mqtt, mqtts", server)
-	}
-	conn, err := d.DialContext(ctx, "tcp", withPort(u, port))
-	if err != nil {
-		return nil, unreachable("%s: %w", server, err)
-	}
-	return packets.NewThreadSafeConn(conn), nil
-}
-
-func withPort(u *url.URL, port string) string {
-	if u.Port() != "" {
-		return u.Host
-	}
-	return net.JoinHostPort(strings.Trim(u.Host, "[]"), port)
 }
 
 // reasons are the words of MQTT 5 reason codes that a broker refuses with.
 var reasons = map[byte]string{
 	0x86: "login", 0x87: "not_authorized", 0x8B: "stopping", 0x8E: "taken_over", 0x90: "topic", 0x93: "window", 0x95: "too_large", 0x97: "quota",
-	0x99: "property", 0x9F: "too_fast", 0x80: "not_stored",
+	0x88: "unavailable", 0x89: "busy", 0x99: "property", 0x9F: "too_fast", 0x80: "not_stored",
 }
 
 var reasonTexts = map[byte]string{
 	0x80: "the broker could not store it; try again", 0x86: "wrong user name or token", 0x87: "not allowed, or the token was revoked",
-	0x8B: "the broker is stopping", 0x8E: "another connection has taken over this session", 0x90: "the topic, address or key is malformed",
+	0x88: "the broker is not available", 0x89: "the broker is busy; try again", 0x8B: "the broker is stopping", 0x8E: "another connection has taken over this session", 0x90: "the topic, address or key is malformed",
 	0x95: "the packet is too large", 0x97: "too many devices are connected, or the broker's disk is nearly full", 0x99: "a property has a value that the broker does not know",
 	0x9F: "too many attempts; wait a moment",
 }

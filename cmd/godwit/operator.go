@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -24,43 +23,61 @@ type operator struct {
 	base   string // http://host:port
 	where  string // as people call it
 	token  string
+	trust  trust
 	client *http.Client
 }
 
 // operatorFlags are those of every operator command; the returned function makes the client once they are read.
 func operatorFlags(cmd *cobra.Command) func() (*operator, error) {
 	var admin, file string
-	cmd.Flags().StringVar(&admin, "admin", "", "the broker's operator API: unix:PATH, http://host:port or https://… (GODWIT_ADMIN)")
+	var t trust
+	cmd.Flags().StringVar(&admin, "admin", "", "the broker's operator API: unix:PATH, http://host:port or https://… (GODWIT_ADMIN; with GODWIT_ADMIN_TOKEN)")
 	configFlag(cmd, &file)
+	t.caFlag(cmd)
+	offerFlag(cmd, "admin", fixed("unix:", "http://127.0.0.1:8080", "https://"))
 	return func() (*operator, error) {
-		token := os.Getenv("GODWIT_ADMIN_TOKEN")
 		address := admin
 		if address == "" && file == "" {
 			address = os.Getenv("GODWIT_ADMIN")
 		}
-		if address != "" {
-			return newOperator(address, token)
-		}
-		cfg, err := load(file)
-		if err != nil {
-			return nil, err
-		}
-		if token == "" {
-			token = string(cfg.Admin.Token)
-		}
-		switch {
-		case cfg.Socket() != "":
-			return newOperator("unix:"+cfg.Socket(), token)
-		case cfg.Listen.Admin != "":
-			return newOperator("http://"+cfg.Listen.Admin, token)
-		}
-		return nil, usage("listen.admin is off in this configuration, so there is nothing to ask; set it to unix:")
+		return operatorAt(address, file, t)
 	}
 }
 
-func newOperator(address, token string) (*operator, error) {
-	o := &operator{base: address, where: address, token: token, client: &http.Client{Timeout: time.Minute}}
+// findOperator is the operator's client of a command that has no flags for one.
+func findOperator() (*operator, error) { return operatorAt(os.Getenv("GODWIT_ADMIN"), "", trust{}) }
+
+// operatorAt makes the client for an address, or else for the broker that a configuration is of.
+func operatorAt(address, file string, t trust) (*operator, error) {
+	t.environment()
+	token := os.Getenv("GODWIT_ADMIN_TOKEN")
+	if address != "" {
+		return newOperator(address, token, t)
+	}
+	cfg, err := load(file)
+	if err != nil {
+		return nil, err
+	}
+	if token == "" {
+		token = string(cfg.Admin.Token)
+	}
+	switch {
+	case cfg.Socket() != "":
+		return newOperator("unix:"+cfg.Socket(), token, t)
+	case cfg.Listen.Admin != "":
+		return newOperator("http://"+cfg.Listen.Admin, token, t)
+	case cfg.Listen.HTTP != "" && token != "":
+		return newOperator("http://"+cfg.Listen.HTTP, token, t)
+	}
+	return nil, usage("listen.admin is off in this configuration, so there is nothing to ask; set it to unix:, or give --admin")
+}
+
+func newOperator(address, token string, t trust) (*operator, error) {
+	o := &operator{base: address, where: address, token: token, trust: t, client: &http.Client{Timeout: time.Minute}}
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		if path == "" {
+			return nil, usage("--admin unix: lacks the path of the socket, such as unix:godwit-data/admin.sock")
+		}
 		o.base = "http://localhost"
 		o.client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", path)
@@ -68,10 +85,20 @@ func newOperator(address, token string) (*operator, error) {
 		return o, nil
 	}
 	u, err := url.Parse(address)
+	if err == nil && u.User != nil {
+		return nil, usage("--admin has a login in it; the admin token goes into GODWIT_ADMIN_TOKEN")
+	}
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usage("--admin %q is none of unix:PATH, http://host:port, https://host", address)
 	}
 	o.base = strings.TrimSuffix(address, "/")
+	if u.Scheme == "https" {
+		secure, err := t.config()
+		if err != nil {
+			return nil, err
+		}
+		o.client.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, ForceAttemptHTTP2: true}
+	}
 	return o, nil
 }
 
@@ -91,8 +118,11 @@ func (o *operator) ask(ctx context.Context, method, path string, body, result an
 	if err != nil {
 		return 0, o.unreachable(err)
 	}
-	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
-		return 0, o.problem(text)
+	if p, ok := problemOf(resp, text); ok {
+		return 0, p.failure()
+	}
+	if resp.StatusCode >= 300 && !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
+		return 0, failed("answer", "%s answers %s as godwit does not; is it the address of a broker?", o.where, resp.Status)
 	}
 	if result == nil || len(text) == 0 {
 		return resp.StatusCode, nil
@@ -123,22 +153,22 @@ func (o *operator) request(ctx context.Context, method, path string, body any) (
 }
 
 func (o *operator) unreachable(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
+	if err = inner(err); errors.Is(err, context.Canceled) {
+		return err
+	}
+	var f *failure
+	if explained := o.trust.explain(o.where, err); errors.As(explained, &f) && f.word != "connect" {
+		return explained
 	}
 	return unreachable("no broker answers on %s (%w); start one with godwit serve, or name it with --admin", o.where, err)
 }
 
-func (o *operator) problem(text []byte) error {
-	var p broker.Problem
-	if err := json.Unmarshal(text, &p); err != nil || p.Code == "" {
-		return failed("answer", "%s answers with something else than godwit does", o.where)
-	}
+// failure is what a command ends with: a bad request is a mistake of usage.
+func (p problem) failure() error {
 	if p.Code == broker.CodeBadRequest {
 		return usage("%s", p.Detail)
 	}
-	return &failure{exitFailed, p.Code, fmt.Errorf("%s", p.Detail)}
+	return &failure{exitFailed, p.Code, errors.New(p.Detail)}
 }
 
 // pages asks for all pages of a list, one after the other; show shows one, and tells where the next begins: empty after the last.

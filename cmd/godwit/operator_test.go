@@ -74,7 +74,7 @@ func TestMessagesAndExplain(t *testing.T) {
 			t.Errorf("%s: %d, want %d", c.args, len(got), c.want)
 		}
 	}
-	godwit(t, s.op("messages", "--state", "done")...).want(t, 2, "usage: state \"done\" is none of")
+	godwit(t, s.op("messages", "--state", "done")...).want(t, 2, "usage: --state \"done\" is none of")
 	if r := godwit(t, "messages", "--config", s.file).want(t, 0, ""); strings.Count(r.out, "\n") != 3 || !strings.Contains(r.out, all[1].ID+"\t") {
 		t.Errorf("piped: %q", r.out)
 	}

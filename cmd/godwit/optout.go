@@ -21,7 +21,7 @@ func (a *app) optOutCmd() *cobra.Command {
 }
 
 func (a *app) optOutListCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List numbers that opted out, by a stop word or by an operator", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List numbers that opted out, by a stop word or by an operator", Args: takes(0, 0), Example: "  godwit optout list"}
 	client := operatorFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, err := client()
@@ -48,11 +48,13 @@ func (a *app) optOuts(all []broker.OptOut) error {
 func (a *app) optOutAddCmd() *cobra.Command {
 	var note string
 	cmd := &cobra.Command{
-		Use: "add NUMBER", Short: "Send no SMS to a number any more", Args: cobra.ExactArgs(1),
+		Use: "add NUMBER", Short: "Send no SMS to a number any more", Args: takes(1, 1),
 		Example: "  godwit optout add '+49 176 0406 9001' --note 'asked by phone'",
 	}
 	client := operatorFlags(cmd)
+	offerArgs(cmd, nil)
 	cmd.Flags().StringVar(&note, "note", "", "why; for yourself")
+	offerFlag(cmd, "note", fixed())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		number, err := numberArg(args[0])
 		if err != nil {
@@ -73,9 +75,11 @@ func (a *app) optOutAddCmd() *cobra.Command {
 
 func (a *app) optOutRemoveCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "remove NUMBER", Short: "Let a number get SMS again; only do so when its owner asks for it", Args: cobra.ExactArgs(1),
+		Use: "remove NUMBER", Short: "Let a number get SMS again; only do so when its owner asks for it", Args: takes(1, 1),
+		Example: "  godwit optout remove 4917604069001",
 	}
 	client := operatorFlags(cmd)
+	offerArgs(cmd, fromOperator(client, optOutNumbers))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		number, err := numberArg(args[0])
 		if err != nil {

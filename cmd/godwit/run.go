@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
-
-	"github.com/seed-7a41469f/godwit/internal/typo"
 )
 
 // The exit status.
@@ -65,31 +63,58 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitDone
 	}
-	var f *failure
-	if !errors.As(err, &f) {
-		f = &failure{exitFailed, "failed", err}
-		if !a.started {
-			f = &failure{exitUsage, "usage", err}
-		}
-	}
+	f := a.failure(ctx, root, args, err)
 	fmt.Fprintln(stderr, f.Error())
 	return f.exit
 }
+
+// failure is what an error of a command means for the exit status.
+func (a *app) failure(ctx context.Context, root *cobra.Command, args []string, err error) (f *failure) {
+	if !a.started {
+		if _, rest, unknown := root.Find(args); unknown != nil { // cobra tells it in several lines
+			if i := slices.IndexFunc(rest, func(arg string) bool { return !strings.HasPrefix(arg, "-") }); i >= 0 {
+				err = unknownCommand(root, rest[i])
+			}
+		}
+	}
+	switch {
+	case errors.As(err, &f):
+		return f
+	case !a.started:
+		return &failure{exitUsage, "usage", err}
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return &failure{exitFailed, "interrupted", errors.New("ended before it was done")}
+	}
+	return &failure{exitFailed, "failed", err}
+}
+
+const rootLong = `Godwit reaches a phone number whichever way works: it pushes over MQTT, and sends an SMS when no device acknowledges.
+
+What a client says and hears: send, listen. What an operator does: serve, check, user, messages, explain, retry, gateway, optout, unmatched,
+health. Client commands find the broker by --server, --user and --token or GODWIT_SERVER, GODWIT_USER and GODWIT_TOKEN; operator commands by
+--admin or GODWIT_ADMIN and GODWIT_ADMIN_TOKEN, by --config, or by the socket in ./godwit-data.
+
+Results go to standard output and nothing else does; with --json they are JSON, one object a line. What went wrong goes to standard error
+and begins with one stable word. The exit status is 0 when it is done, 1 when it failed or was refused, 2 for a mistake in the command line or
+the configuration, 3 when nothing could be reached.`
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "godwit",
 		Short:         "Messages to a phone number, by push or else by SMS",
-		Long:          "Godwit reaches a phone number whichever way works: it pushes over MQTT, and sends an SMS when no device acknowledges.",
+		Long:          rootLong,
 		Example:       "  godwit demo\n  godwit serve --config godwit.yaml\n  GODWIT_USER=ann godwit send --wait 4917604069001 'Running late'",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       thisVersion().String(),
 	}
+	root.SetVersionTemplate("godwit {{.Version}}\n")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON: one object a line")
 	root.SetFlagErrorFunc(flagError)
-	root.SuggestionsMinimumDistance = 2
+	root.CompletionOptions.SetDefaultShellCompDirective(noFiles)
 	root.AddCommand(a.demoCmd(), a.serveCmd(), a.checkCmd(), a.sendCmd(), a.listenCmd(), a.userCmd(), a.messagesCmd(), a.explainCmd(), a.retryCmd(),
-		a.gatewayCmd(), a.optOutCmd(), a.unmatchedCmd(), a.healthCmd(), a.versionCmd())
+		a.gatewayCmd(), a.optOutCmd(), a.unmatchedCmd(), a.healthCmd(), a.versionCmd(), a.completionCmd(), a.manCmd())
+	root.SetHelpCommand(a.helpCmd())
 	a.markStart(root)
 	return root
 }
@@ -105,37 +130,6 @@ func (a *app) markStart(cmd *cobra.Command) {
 	for _, c := range cmd.Commands() {
 		a.markStart(c)
 	}
-}
-
-// flagError adds what was meant.
-func flagError(cmd *cobra.Command, err error) error {
-	name, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
-	if ok {
-		var known []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
-		if near, found := typo.Nearest(name, known); found {
-			return usage("%w; did you mean --%s?", err, near)
-		}
-	}
-	return usage("%w; godwit help %s shows what there is", err, strings.TrimPrefix(cmd.CommandPath(), "godwit "))
-}
-
-// group is a command that only has commands below it.
-func group(cmd *cobra.Command) *cobra.Command {
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		var names []string
-		for _, c := range cmd.Commands() {
-			names = append(names, c.Name())
-		}
-		if len(args) == 0 {
-			return usage("%s needs one of: %s", cmd.CommandPath(), strings.Join(names, ", "))
-		}
-		if near, ok := typo.Nearest(args[0], names); ok {
-			return usage("%s has no command %q; did you mean %s?", cmd.CommandPath(), args[0], near)
-		}
-		return usage("%s has no command %q; there are %s", cmd.CommandPath(), args[0], strings.Join(names, ", "))
-	}
-	return cmd
 }
 
 // terminal reports whether people read the output as it comes.

@@ -1,50 +1,57 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
+	"math"
 	"time"
+	"unicode/utf8"
 
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a41469f/godwit/config"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 )
 
 // An order is one message to be sent.
 type order struct {
-	to                        contacts.Address
-	text                      []byte
-	key, sms, after, receipts string
-	expires, timeout          time.Duration
-	wait                      bool
+	to                      contacts.Address
+	text                    []byte
+	key                     string
+	sms, receipts           choice
+	after, expires, timeout span
+	wait                    bool
 }
 
 func (a *app) sendCmd() *cobra.Command {
 	var o order
 	cmd := &cobra.Command{
-		Use: "send ADDRESS TEXT", Short: "Send a message to a number or a name", Args: cobra.ExactArgs(2),
+		Use: "send ADDRESS TEXT", Short: "Send a message to a number or a name", Args: takes(2, 2),
 		Long: "Send a message. It is printed under its id once the broker has it on disk. TEXT - reads it from standard input.\n" +
-			"With --wait the receipts are printed until a final one; the exit status is 0 for delivered and for a final submitted.",
-		Example: "  godwit send --user ann 4917604069001 'Running late'\n  godwit send --wait --after 30s 4917604069001 'Are you there?'\n  date | godwit send boiler -",
+			"(a text without the end of its last line). With --wait the receipts are printed until a final one; the exit status is 0 for delivered\n" +
+			"and for a final submitted, and 1 for everything else. Without a --key every run is a message of its own; with one it is safe to try again.",
+		Example: "  godwit send --user ann 4917604069001 'Running late'\n  godwit send --wait --after 30s 4917604069001 'Are you there?'\n  godwit send --key alarm-17 --receipts none 4917604069001 'Water in the cellar'\n  date | godwit send boiler -",
 	}
 	who := loginFlags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&o.wait, "wait", false, "print the receipts until a final one")
 	f.StringVar(&o.key, "key", "", "your own key of the message: sent again under it, it is the same message (1 to 64 of A-Z a-z 0-9 . _ -)")
-	f.StringVar(&o.sms, "sms", "", "auto, never or only")
-	f.StringVar(&o.after, "after", "", "how long to wait for the app before an SMS, such as 30s")
-	f.DurationVar(&o.expires, "expires", 0, "how long the message is worth delivering, such as 1h")
-	f.StringVar(&o.receipts, "receipts", "", "none, final or all; without --wait")
-	f.DurationVar(&o.timeout, "timeout", 0, "with --wait: give up waiting after so long; the message stays on its way")
+	choiceFlag(cmd, &o.sms, "sms", "whether it may become an SMS", "auto\twhen no device answers", "never\tit waits for the app", "only\tat once, past the app")
+	f.Var(&o.after, "after", "how long to wait for the app before an SMS, such as 30s")
+	f.Var(&o.expires, "expires", "how long the message is worth delivering, such as 1h or 7d")
+	choiceFlag(cmd, &o.receipts, "receipts", "which receipts the sender's devices get; not with --wait", "none", "final", "all")
+	f.Var(&o.timeout, "timeout", "with --wait: give up waiting after so long; the message stays on its way")
+	offerArgs(cmd, fromOperator(findOperator, userAddresses), nil)
+	offerFlag(cmd, "key", fixed())
+	offerFlag(cmd, "after", fixed("15s", "30s", "1m", "10m"))
+	offerFlag(cmd, "expires", fixed("10m", "1h", "24h", "7d"))
+	offerFlag(cmd, "timeout", fixed("1m", "10m", "1h"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		l, err := who()
 		if err != nil {
@@ -65,8 +72,8 @@ func (o *order) complete(stdin io.Reader, args []string) (err error) {
 	}
 	o.text = []byte(args[1])
 	if args[1] == "-" {
-		if o.text, err = io.ReadAll(io.LimitReader(stdin, 1<<20)); err != nil {
-			return failed("input", "standard input: %w", err)
+		if o.text, err = readText(stdin); err != nil {
+			return err
 		}
 	}
 	if o.key != "" {
@@ -74,34 +81,34 @@ func (o *order) complete(stdin io.Reader, args []string) (err error) {
 			return usage("--key: %w", err)
 		}
 	}
-	if o.expires < 0 || o.expires != 0 && o.expires < time.Second {
-		return usage("--expires %v: the shortest is 1s", o.expires)
-	}
-	if err := o.properties(); err != nil {
-		return err
-	}
-	if o.wait && o.receipts != "" {
+	switch {
+	case o.expires.Duration != 0 && o.expires.Duration < time.Second:
+		return usage("--expires %v: the shortest is 1s", o.expires.Duration)
+	case o.expires.Duration/time.Second > math.MaxUint32: // MQTT 5 §3.3.2.3.3
+		return usage("--expires %v: the longest is 136 years", o.expires.Duration)
+	case o.wait && o.receipts.word != "":
 		return usage("--receipts goes without --wait, which asks for all of them")
+	case !o.wait && o.timeout.Duration != 0:
+		return usage("--timeout goes with --wait")
 	}
 	return nil
 }
 
-// properties checks the values of the user properties.
-func (o *order) properties() error {
-	for _, p := range []struct{ flag, value, allowed string }{{"sms", o.sms, "auto, never, only"}, {"receipts", o.receipts, "none, final, all"}} {
-		if p.value != "" && !slices.Contains(strings.Split(p.allowed, ", "), p.value) {
-			return usage("--%s %q is none of %s", p.flag, p.value, p.allowed)
-		}
+// textMax is more than any broker takes in one packet.
+const textMax = 1 << 20
+
+// readText reads a message to its end. Where it is text, the end of its last line is none of the message, as in $(…) of a shell.
+func readText(stdin io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(stdin, textMax+1))
+	switch {
+	case err != nil:
+		return nil, failed("input", "standard input: %w", err)
+	case len(text) > textMax:
+		return nil, failed("too_large", "standard input has more than 1 MiB, which is too large for a message")
+	case utf8.Valid(text):
+		return bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r")), nil
 	}
-	if o.after == "" {
-		return nil
-	}
-	d, err := config.ParseDuration(o.after)
-	if err != nil {
-		return usage("--after: %q %w", o.after, err)
-	}
-	o.after = d.Std().String()
-	return nil
+	return text, nil
 }
 
 func (a *app) send(ctx context.Context, l login, o order) error {
@@ -138,7 +145,7 @@ func (a *app) send(ctx context.Context, l login, o order) error {
 	if !o.wait {
 		return a.sent(o, id)
 	}
-	return a.follow(ctx, k, receipts, o.timeout)
+	return a.follow(ctx, k, receipts, o.timeout.Duration)
 }
 
 // publish hands the message over and returns its id.
@@ -148,21 +155,24 @@ func (k *link) publish(ctx context.Context, l login, o order) (id string, err er
 		topic += "/" + o.key
 	}
 	props := &paho.PublishProperties{}
-	receipts := o.receipts
+	receipts := o.receipts.word
 	if o.wait {
 		receipts = "all"
 	}
-	for name, value := range map[string]string{"sms": o.sms, "after": o.after, "receipts": receipts} {
+	for name, value := range map[string]string{"sms": o.sms.word, "after": o.after.String(), "receipts": receipts} {
 		if value != "" {
 			props.User.Add(name, value)
 		}
 	}
-	if o.expires > 0 {
-		props.MessageExpiry = paho.Uint32(uint32(o.expires / time.Second))
+	if d := o.expires.Duration; d > 0 {
+		props.MessageExpiry = paho.Uint32(uint32(d / time.Second))
 	}
 	ack, err := k.client.Publish(ctx, &paho.Publish{Topic: topic, QoS: 1, Payload: o.text, Properties: props})
 	if ack != nil && ack.ReasonCode >= 0x80 {
 		return "", l.refused(ack.ReasonCode, "the broker refused the message")
+	}
+	if err != nil && ctx.Err() != nil {
+		return "", failed("interrupted", "before the broker had acknowledged the message: it may or may not be on its way")
 	}
 	if err != nil {
 		return "", k.cause(fmt.Errorf("the message was not acknowledged, so it may or may not be on its way: %w", err))

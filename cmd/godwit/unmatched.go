@@ -25,7 +25,7 @@ func (a *app) unmatchedCmd() *cobra.Command {
 
 func (a *app) unmatchedListCmd() *cobra.Command {
 	var limit int
-	cmd := &cobra.Command{Use: "list", Short: "List them, newest first", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List them, newest first", Args: takes(0, 0), Example: "  godwit unmatched list --limit 10"}
 	client := operatorFlags(cmd)
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -61,10 +61,11 @@ func (a *app) unmatched(all []broker.UnmatchedSMS) error {
 
 func (a *app) unmatchedAssignCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "assign ID ADDRESS", Short: "Give an SMS to the user that it is for", Args: cobra.ExactArgs(2),
-		Long: "Give an SMS to the user that it is for: it comes into that user's inbox, in the conversation with whoever wrote it.",
+		Use: "assign ID ADDRESS", Short: "Give an SMS to the user that it is for", Args: takes(2, 2),
+		Long:    "Give an SMS to the user that it is for: it comes into that user's inbox, in the conversation with whoever wrote it.",
+		Example: "  godwit unmatched assign 01KASVW5G00ZT4Q8C3M9E7XB5R 4917604069001",
 	}
-	aboutMessage(cmd, func(ctx context.Context, o *operator, id delivery.ID, rest []string) error {
+	aboutMessage(cmd, []values{unmatchedIDs, userAddresses}, func(ctx context.Context, o *operator, id delivery.ID, rest []string) error {
 		var m picture.Message
 		if _, err := o.ask(ctx, "POST", unmatchedPath+"/"+id.String()+"/assign", map[string]string{"address": rest[0]}, &m); err != nil {
 			return err

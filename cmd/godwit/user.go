@@ -47,14 +47,16 @@ func userPath(address contacts.Address) string {
 func (a *app) userAddCmd() *cobra.Command {
 	var device string
 	cmd := &cobra.Command{
-		Use: "add ADDRESS", Short: "Register a number or a name, and print its first token", Args: cobra.ExactArgs(1),
+		Use: "add ADDRESS", Short: "Register a number or a name, and print its first token", Args: takes(1, 1),
 		Long:    "Register a number or a name. The token is printed once and kept nowhere in the clear.",
 		Example: "  godwit user add 4917604069001\n  godwit user add boiler --device cellar",
 	}
-	broker := operatorFlags(cmd)
+	client := operatorFlags(cmd)
+	offerArgs(cmd, nil)
 	cmd.Flags().StringVar(&device, "device", "", "a label for the token")
+	offerFlag(cmd, "device", fixed())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.credential(cmd, broker, args[0], func(contacts.Address) string { return usersPath }, device)
+		return a.credential(cmd, client, args[0], func(contacts.Address) string { return usersPath }, device)
 	}
 	return cmd
 }
@@ -80,7 +82,9 @@ func (a *app) credential(cmd *cobra.Command, client func() (*operator, error), t
 }
 
 func (a *app) userListCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List users", Args: cobra.NoArgs}
+	cmd := &cobra.Command{
+		Use: "list", Short: "List users in the order of their addresses", Args: takes(0, 0), Example: "  godwit user list\n  godwit user list --json",
+	}
 	client := operatorFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, err := client()
@@ -105,8 +109,11 @@ func (a *app) users(users []broker.User) error {
 }
 
 func (a *app) userShowCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "show ADDRESS", Short: "Show one user: devices, tokens, last seen", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{
+		Use: "show ADDRESS", Short: "Show one user: devices, tokens, last seen", Args: takes(1, 1), Example: "  godwit user show 4917604069001",
+	}
 	client := operatorFlags(cmd)
+	offerArgs(cmd, fromOperator(client, userAddresses))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		address, err := addressOf(args[0])
 		if err != nil {
@@ -144,8 +151,11 @@ func (a *app) showUser(u broker.User) error {
 }
 
 func (a *app) userRemoveCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "remove ADDRESS", Short: "Remove a user: its connections end, its tokens are void", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{
+		Use: "remove ADDRESS", Short: "Remove a user: its connections end, its tokens are void", Args: takes(1, 1), Example: "  godwit user remove boiler",
+	}
 	client := operatorFlags(cmd)
+	offerArgs(cmd, fromOperator(client, userAddresses))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.remove(cmd, client, args[0], func(address contacts.Address) string { return userPath(address) }, "removed")
 	}
@@ -172,13 +182,17 @@ func (a *app) userTokenCmd() *cobra.Command {
 	var device, revoke string
 	var all bool
 	cmd := &cobra.Command{
-		Use: "token ADDRESS", Short: "Issue a token, or revoke one", Args: cobra.ExactArgs(1),
+		Use: "token ADDRESS", Short: "Issue a token, or revoke one", Args: takes(1, 1),
+		Long:    "Issue a token, which is printed once and kept nowhere in the clear, or revoke one: whoever is connected with it is gone within 5 s.",
 		Example: "  godwit user token 4917604069001 --device 'kitchen tablet'\n  godwit user token 4917604069001 --revoke 7f3a\n  godwit user token 4917604069001 --all",
 	}
 	client := operatorFlags(cmd)
+	offerArgs(cmd, fromOperator(client, userAddresses))
 	cmd.Flags().StringVar(&device, "device", "", "a label for the new token")
 	cmd.Flags().StringVar(&revoke, "revoke", "", "revoke the token with this id instead; godwit user show lists them")
 	cmd.Flags().BoolVar(&all, "all", false, "revoke all tokens instead")
+	offerFlag(cmd, "revoke", fromOperator(client, tokenIDs))
+	offerFlag(cmd, "device", fixed())
 	cmd.MarkFlagsMutuallyExclusive("device", "revoke", "all")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		tokens := func(address contacts.Address) string { return userPath(address) + "/tokens" }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -32,15 +34,20 @@ func thisVersion() version {
 	return v
 }
 
+// String is the version in one line.
+func (v version) String() string {
+	return strings.Join(slices.DeleteFunc([]string{v.Version, v.Commit, v.Go}, func(s string) bool { return s == "" }), " ")
+}
+
 func (a *app) versionCmd() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print which version this is", Args: cobra.NoArgs,
+		Use: "version", Short: "Print which version this is", Args: takes(0, 0), Example: "  godwit version --json",
 		RunE: func(*cobra.Command, []string) error {
 			v := thisVersion()
 			if a.json {
 				return a.object(v)
 			}
-			_, err := fmt.Fprintln(a.stdout, "godwit", v.Version, v.Commit, v.Go)
+			_, err := fmt.Fprintln(a.stdout, "godwit", v)
 			return err
 		},
 	}
