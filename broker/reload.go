@@ -108,6 +108,9 @@ func (r *running) change(was, next config.Config) error {
 // now returns the configuration in force.
 func (b *Broker) now() config.Config { return *b.inForce.Load() }
 
+// Config returns the configuration in force: that of New, or what Reload has made of it.
+func (b *Broker) Config() config.Config { return b.now() }
+
 // adminToken returns the operator's token in force.
 func (b *Broker) adminToken() config.Secret { return b.inForce.Load().Admin.Token }
 
