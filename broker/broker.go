@@ -70,6 +70,9 @@ func New(cfg config.Config, opt Options) (*Broker, error) {
 	if b.identity, err = newIdentity(cfg, b.opt.Log); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
+	if _, err = verifierOf(cfg.Auth.JWT); err != nil { // read again by Run, which may come later
+		return nil, fmt.Errorf("broker: %w", err)
+	}
 	for _, g := range opt.Gateways {
 		b.gateways = append(b.gateways, &meter{Gateway: g})
 	}

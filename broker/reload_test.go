@@ -169,7 +169,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		c, _ := h.phone(user)
 		work.Go(func() {
 			defer cancel()
-			for i := range 200 {
+			for i := range 50 {
 				if _, err := c.Publish(context.Background(), &paho.Publish{Topic: fmt.Sprintf("to/491760406900%d", i%10), QoS: 1, Payload: []byte("hello")}); err != nil {
 					t.Error(err)
 					return
