@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -36,9 +35,8 @@ type Config struct {
 	MQTT      http.Handler  // GET /mqtt, MQTT over WebSocket
 	DLR, MO   Handler       // what carriers call, below /gateway/{name}
 
-	Client      func(*http.Request) netip.Addr // who asks, past proxies that are trusted; nil: the other end of the connection
-	Blocked     func(*http.Request) bool       // asked before a login: too many of that address have failed
-	LoginFailed func(*http.Request)            // told of each that fails
+	Blocked     func(*http.Request) bool // asked before a login: too many of that address have failed
+	LoginFailed func(*http.Request)      // told of each that fails
 }
 
 // A Reader is what the API asks of a store.
@@ -71,9 +69,6 @@ type API struct {
 // New returns an API; requests that wait long end when ctx does.
 func New(ctx context.Context, cfg Config) (*API, error) {
 	cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
-	if cfg.Client == nil {
-		cfg.Client = peer
-	}
 	a := &API{cfg: cfg, began: time.Now(), stop: ctx}
 	a.token.Store(&cfg.AdminToken)
 	a.public, a.operator = a.newSite(), a.newSite()
