@@ -144,14 +144,6 @@ func (r *running) listen(l *Listener) {
 	r.listeners = append(r.listeners, l)
 }
 
-// panics are those that ended a connection.
-func (r *running) panics() (n uint64) {
-	for _, l := range r.listeners {
-		n += l.Stats().Panics.Load()
-	}
-	return n
-}
-
 // quieter leaves out what mochi tells of its start and stop, unless everything is wanted.
 func quieter(log zerolog.Logger) zerolog.Logger {
 	log = log.With().Str("part", "mqtt").Logger()

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -8,15 +9,14 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // For tests of what only shows from another machine, or under a fault.
 var (
-	MetricsGuard = metricsGuard
-	ListenUnix   = listenUnix
-	NumberOf     = numberOf
-	WireOf       = wireOf
+	ListenUnix = listenUnix
+	WireOf     = wireOf
 )
 
 // CallbacksAtOnce is how many callbacks are taken at once.
@@ -24,9 +24,12 @@ const CallbacksAtOnce = callbacksAtOnce
 
 // Callbacks are those of a gateway, of a broker that has not stopped before stopping is closed.
 func Callbacks(stopping <-chan struct{}, g sms.Gateway, sink sms.Sink) http.Handler {
-	mux := http.NewServeMux()
-	newCallbacks(stopping, []*meter{{Gateway: g}}, sink, new(atomic.Uint64), zerolog.Nop()).routes(mux)
-	return mux
+	c := newCallbacks(stopping, []*meter{{Gateway: g}}, sink, new(atomic.Uint64), zerolog.Nop())
+	a, err := api.New(context.Background(), api.Config{PublicURL: "http://example.com", DLR: c.route(c.dlr), MO: c.route(c.mo)})
+	if err != nil {
+		panic(err)
+	}
+	return a.Public()
 }
 
 // Secured is a connection of a TLS door.
@@ -40,3 +43,8 @@ func Secured(n net.Conn, cfg *tls.Config) (net.Conn, error) {
 
 // ReadProxy reads the PROXY header of a connection.
 func ReadProxy(n net.Conn) (net.Conn, error) { return entrance{proxy: true}.open(n) }
+
+// ServeTLS serves HTTP, plain and over TLS, on one listener until ctx is done.
+func ServeTLS(ctx context.Context, l net.Listener, cfg *tls.Config, h http.Handler) error {
+	return serveHTTP(ctx, webListener{l, entrance{tls: cfg, plain: true}}, webClient(h), zerolog.Nop())
+}

@@ -119,6 +119,9 @@ func (c *webConn) SetWriteDeadline(t time.Time) error { return c.conn().SetWrite
 // RemoteAddr is the PROXY header's once that has been read.
 func (c *webConn) RemoteAddr() net.Addr { return c.conn().RemoteAddr() }
 
+// NetConn returns the connection below, as it was accepted.
+func (c *webConn) NetConn() net.Conn { return c.tcp }
+
 type webConnKey struct{}
 
 // webContext lets a request know its connection; it is an http.Server's ConnContext.

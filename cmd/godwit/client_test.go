@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-7a41469f/godwit/delivery"
 )
@@ -111,7 +112,13 @@ func TestListenCounts(t *testing.T) {
 			t.Fatalf("from %d on: %+v", from, got)
 		}
 	}
-	if r := godwit(t, s.op("messages", "--state", "delivered")...).want(t, 0, ""); strings.Count(r.out, "\n") != 20 {
-		t.Errorf("delivered: %s", r.out)
+	for end := time.Now().Add(patience); ; { // acknowledgements reach the disk a moment later
+		r := godwit(t, s.op("messages", "--state", "delivered")...).want(t, 0, "")
+		if strings.Count(r.out, "\n") == 20 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("delivered: %s", r.out)
+		}
 	}
 }
