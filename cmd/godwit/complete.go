@@ -63,13 +63,7 @@ func fromOperator(client func() (*operator, error), ask values) cobra.Completion
 		if err != nil {
 			return nil, noFiles
 		}
-		var fit []cobra.Completion
-		for _, one := range found {
-			if len(fit) < offered && strings.HasPrefix(strings.ToLower(one), strings.ToLower(typed)) {
-				fit = append(fit, one)
-			}
-		}
-		return fit, noFiles
+		return fitting(found, typed), noFiles
 	}
 }
 

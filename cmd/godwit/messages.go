@@ -27,9 +27,10 @@ func (a *app) messagesCmd() *cobra.Command {
 	var state choice
 	var to, from string
 	var limit int
+	var open bool
 	cmd := &cobra.Command{
 		Use: "messages", Short: "List messages, newest first", Args: takes(0, 0),
-		Example: "  godwit messages --state waiting\n  godwit messages --to 4917604069001 --json",
+		Example: "  godwit messages --open\n  godwit messages --state waiting\n  godwit messages --to 4917604069001 --json",
 	}
 	client := operatorFlags(cmd)
 	choiceFlag(cmd, &state, "state", "only those in this state", stateOffers...)
@@ -37,6 +38,8 @@ func (a *app) messagesCmd() *cobra.Command {
 	cmd.Flags().StringVar(&from, "from", "", "only those from this address")
 	offerFlag(cmd, "to", fromOperator(client, userAddresses))
 	offerFlag(cmd, "from", fromOperator(client, userAddresses))
+	cmd.Flags().BoolVar(&open, "open", false, "only those that are not settled, whatever they wait for")
+	cmd.MarkFlagsMutuallyExclusive("open", "state")
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		q := url.Values{}
@@ -52,6 +55,9 @@ func (a *app) messagesCmd() *cobra.Command {
 		}
 		if state.word != "" {
 			q.Set("state", state.word)
+		}
+		if open {
+			q.Set("open", "true")
 		}
 		if limit < 1 {
 			return usage("--limit %d is not a positive number", limit)

@@ -31,7 +31,7 @@ type operator struct {
 func operatorFlags(cmd *cobra.Command) func() (*operator, error) {
 	var admin, file string
 	var t trust
-	cmd.Flags().StringVar(&admin, "admin", "", "the broker's operator API: unix:PATH, http://host:port or https://… (GODWIT_ADMIN; with GODWIT_ADMIN_TOKEN)")
+	cmd.Flags().StringVar(&admin, "admin", "", "the broker's operator API: unix:PATH, http://host:port or https://host (GODWIT_ADMIN; with GODWIT_ADMIN_TOKEN)")
 	configFlag(cmd, &file)
 	t.caFlag(cmd)
 	offerFlag(cmd, "admin", fixed("unix:", "http://127.0.0.1:8080", "https://"))

@@ -68,7 +68,7 @@ func TestMessagesAndExplain(t *testing.T) {
 		args string
 		want int
 	}{
-		{"--state failed", 1}, {"--state delivered", 0}, {"--to +4917604069003", 1}, {"--from ann", 3}, {"--from ann --limit 2", 2}, {"--to boiler --state submitted", 0},
+		{"--state failed", 1}, {"--open", 1}, {"--state delivered", 0}, {"--to +4917604069003", 1}, {"--from ann", 3}, {"--from ann --limit 2", 2}, {"--to boiler --state submitted", 0},
 	} {
 		if got := objects[picture.Message](t, godwit(t, s.op(append([]string{"messages"}, strings.Fields(c.args)...)...)...).want(t, 0, "")); len(got) != c.want {
 			t.Errorf("%s: %d, want %d", c.args, len(got), c.want)
