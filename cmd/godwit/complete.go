@@ -41,9 +41,19 @@ func offerFlag(cmd *cobra.Command, name string, values cobra.CompletionFunc) {
 
 // fixed offers what is known without asking: a word, or one with its description as cobra.CompletionWithDesc makes it.
 func fixed(words ...string) cobra.CompletionFunc {
-	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return words, noFiles
+	return func(_ *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return fitting(words, typed), noFiles
 	}
+}
+
+// fitting are those that go on as typed.
+func fitting(all []cobra.Completion, typed string) (fit []cobra.Completion) {
+	for _, one := range all {
+		if len(fit) < offered && strings.HasPrefix(strings.ToLower(one), strings.ToLower(typed)) {
+			fit = append(fit, one)
+		}
+	}
+	return fit
 }
 
 // Values are asked for with what is on the command line: the arguments before, and what is typed of this one.
