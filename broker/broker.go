@@ -121,6 +121,7 @@ func (b *Broker) serve(ctx context.Context, d *doors, db store, people *contacts
 	r.listener = &Listener{
 		Net: d.mqtt, Visitors: r.visitors, Died: r.hook.Died, Goodbye: r.hook.Goodbye,
 	}
+	r.webSockets = &Listener{Name: "ws", Visitors: r.visitors, Died: r.hook.Died, Goodbye: r.hook.Goodbye}
 	return r.run(ctx, d)
 }
 
@@ -143,10 +144,12 @@ type running struct {
 	hook     *hooks.Hook
 	visitors *Visitors
 	listener *Listener
+
+	webSockets *Listener // of what the HTTP port makes of GET /mqtt
 }
 
 func (r *running) run(ctx context.Context, d *doors) error {
-	err := r.server.AddListener(r.listener)
+	err := errors.Join(r.server.AddListener(r.listener), r.server.AddListener(r.webSockets))
 	if err == nil {
 		err = r.server.Serve()
 	}

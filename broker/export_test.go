@@ -1,8 +1,11 @@
 package broker
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -16,6 +19,25 @@ var (
 	NumberOf     = numberOf
 	WireOf       = wireOf
 )
+
+// WebSockets are what a Listener without an address gets.
+func WebSockets(l *Listener, behindProxy bool) http.Handler {
+	s := &webSockets{listener: l, client: client, secure: private(behindProxy)}
+	return route(s.serve).handler(zerolog.Nop())
+}
+
+// HTTPLimits are those of an HTTP port.
+type HTTPLimits struct {
+	Header, Read, Write, Idle time.Duration
+	Max                       int
+	Visitors                  *Visitors
+}
+
+// ServeHTTP answers on a port with limits until ctx is done.
+func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, x HTTPLimits) error {
+	s := httpServer{handler: h, visitors: x.Visitors, log: zerolog.Nop(), header: x.Header, read: x.Read, write: x.Write, idle: x.Idle, max: x.Max}
+	return s.serve(ctx, l)
+}
 
 // CallbacksAtOnce is how many callbacks are taken at once.
 const CallbacksAtOnce = callbacksAtOnce

@@ -31,6 +31,8 @@ const (
 	CodeBadRequest   = "bad_request"
 	CodeUnauthorized = "unauthorized"
 	CodeForbidden    = "forbidden"
+	CodeInsecure     = "insecure"
+	CodeTooMany      = "too_many"
 	CodeNotFound     = "not_found"
 	CodeExists       = "exists"
 	CodeTooLate      = "too_late"

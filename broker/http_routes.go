@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed-7a41469f/godwit/config"
 	"github.com/seed-7a41469f/godwit/delivery"
 )
 
@@ -27,11 +28,15 @@ func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *door
 	}
 	if d.http != nil {
 		h := r.public(metrics, calls)
-		parts.Go(func() error { return serveHTTP(ctx, d.http, h, r.opt.Log) })
+		s := httpServer{handler: h, log: r.opt.Log}
+		if !r.cfg.Listen.BehindProxy && !r.cfg.Listen.ProxyProtocol { // else they all come from there
+			s.visitors = r.visitors
+		}
+		parts.Go(func() error { return s.serve(ctx, d.http) })
 	}
 	if d.admin != nil {
 		h := r.operator(ctx, metrics, d.socket != "")
-		parts.Go(func() error { return serveHTTP(ctx, d.admin, h, r.opt.Log) })
+		parts.Go(func() error { return httpServer{handler: h, log: r.opt.Log}.serve(ctx, d.admin) })
 	}
 	return nil
 }
@@ -42,6 +47,7 @@ func (r *running) public(metrics http.Handler, calls *callbacks) http.Handler {
 	probes(mux, r.health, r.opt.Log)
 	mux.Handle("GET /metrics", metricsGuard(r.cfg.Admin.Token, metrics))
 	calls.routes(mux)
+	mux.Handle("GET /mqtt", route((&webSockets{listener: r.webSockets, client: client, secure: private(r.cfg.Listen.BehindProxy)}).serve).handler(r.opt.Log))
 	mux.Handle("/", route(noRoute).handler(r.opt.Log))
 	return hostGuard(r.cfg.PublicURL(), mux)
 }
@@ -59,6 +65,14 @@ func (r *running) operator(ctx context.Context, metrics http.Handler, socket boo
 		return mux
 	}
 	return hostGuard(r.cfg.PublicURL(), tokenGuard(r.cfg.Admin.Token, mux))
+}
+
+// client is the network address of who asks.
+func client(r *http.Request) string { return r.RemoteAddr }
+
+// private reports whether nobody on the way can read a request.
+func private(behindProxy bool) func(*http.Request) bool {
+	return func(r *http.Request) bool { return behindProxy || r.TLS != nil || config.IsLoopback(r.RemoteAddr) }
 }
 
 func noRoute(http.ResponseWriter, *http.Request) error {

@@ -37,15 +37,16 @@ type Listener struct {
 	Died           func(net.Conn) // is told of a connection that a panic has ended; hooks.Hook.Died
 	Goodbye        func()         // disconnects all clients, also those about to come, before a stop; hooks.Hook.Goodbye
 
-	log   *slog.Logger
-	stats ListenerStats
-	done  chan struct{}
-	stop  sync.Once
-	work  sync.WaitGroup
+	log       *slog.Logger
+	stats     ListenerStats
+	establish listeners.EstablishFn
+	serving   chan struct{} // closed once establish is there
+	done      chan struct{}
+	stop      sync.Once
+	work      sync.WaitGroup
 
-	mu        sync.Mutex
-	conns     map[*accepted]struct{}
-	establish listeners.EstablishFn // nil: before Serve
+	mu    sync.Mutex
+	conns map[*accepted]struct{}
 }
 
 var _ listeners.Listener = (*Listener)(nil)
@@ -63,7 +64,7 @@ func (l *Listener) Stats() *ListenerStats { return &l.stats }
 
 // Init implements listeners.Listener: it opens the address.
 func (l *Listener) Init(log *slog.Logger) error {
-	l.log, l.done = log, make(chan struct{})
+	l.log, l.serving, l.done = log, make(chan struct{}), make(chan struct{})
 	l.conns = map[*accepted]struct{}{}
 	l.ConnectTimeout = cmp.Or(l.ConnectTimeout, connectTimeout)
 	if l.Visitors == nil {
@@ -96,9 +97,8 @@ func (l *Listener) Protocol() string { return "tcp" }
 
 // Serve implements listeners.Listener: it accepts until Close.
 func (l *Listener) Serve(establish listeners.EstablishFn) {
-	l.mu.Lock()
 	l.establish = establish
-	l.mu.Unlock()
+	close(l.serving)
 	if l.Net == nil {
 		<-l.done
 		return
@@ -127,44 +127,48 @@ func (l *Listener) Serve(establish listeners.EstablishFn) {
 	}
 }
 
-// Attach serves a connection on a goroutine of its own, unless there are too many or the Listener does not serve: then the caller has to close it.
+// Attach serves a connection on a goroutine of its own, once the Listener serves; false: there are too many, or it has stopped, and the caller has
+// to close the connection.
 func (l *Listener) Attach(n net.Conn) bool {
-	c := &accepted{Conn: n, l: l, from: origin(n.RemoteAddr())}
-	establish := l.admit(c)
-	if establish == nil {
+	select {
+	case <-l.serving:
+	case <-l.done:
+		return false
+	}
+	c := &accepted{Conn: n, l: l, from: origin(n.RemoteAddr().String())}
+	if !l.admit(c) {
 		return false
 	}
 	_ = n.SetReadDeadline(time.Now().Add(l.ConnectTimeout)) // mochi sets the keepalive's once the CONNECT is there
-	go l.serve(c, establish)
+	go l.serve(c)
 	return true
 }
 
-// admit counts a connection, and returns what serves it; nil: it is refused.
-func (l *Listener) admit(c *accepted) listeners.EstablishFn {
+func (l *Listener) admit(c *accepted) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.establish == nil || l.closing() {
-		return nil
+	if l.closing() {
+		return false
 	}
 	switch l.Visitors.admit(c.from) {
 	case refusedFull:
 		l.stats.RefusedFull.Add(1)
-		return nil
+		return false
 	case refusedAddress:
 		l.stats.RefusedAddress.Add(1)
-		return nil
+		return false
 	}
 	l.conns[c] = struct{}{}
 	l.work.Add(1)
-	return l.establish
+	return true
 }
 
-func (l *Listener) serve(c *accepted, establish listeners.EstablishFn) {
+func (l *Listener) serve(c *accepted) {
 	defer l.work.Done()
 	defer l.release(c)
 	defer c.finish()
 	defer l.recovered(c)
-	if err := establish(l.ID(), c); err != nil {
+	if err := l.establish(l.ID(), c); err != nil {
 		l.log.Debug("connection ended", "error", err)
 	}
 }
@@ -284,7 +288,7 @@ func (c *accepted) LoggedIn() {
 }
 
 // LoginFailed implements hooks.Gate.
-func (c *accepted) LoginFailed() { c.l.Visitors.failed(c.from) }
+func (c *accepted) LoginFailed() { c.l.Visitors.Failed(c.from) }
 
 // A finisher is a connection that has something to say after the last packet, such as a WebSocket.
 type finisher interface {
