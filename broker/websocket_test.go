@@ -437,7 +437,7 @@ func TestSlowReaderOverWebSocket(t *testing.T) {
 	slow.full.Store(true)
 	good, got := h.webPhone("49176000001")
 	big := strings.Repeat("x", 60_000)
-	for i := range 300 {
+	for i := range 120 {
 		send(t, good, "to/49176000009", big, "receipts", "none")
 		if i%10 == 0 {
 			send(t, good, "to/49176000001", "still served", "receipts", "none")
