@@ -44,21 +44,40 @@ const (
 	refusedAddress refusal = 2 // because of PerAddress or FailedLogins
 )
 
-// admit counts an MQTT connection, unless there are too many. Who is admitted must leave.
+// admit counts an MQTT connection, unless there are too many. Who is admitted must leave. Whose network only a PROXY header will tell comes from "",
+// and enters once it is known.
 func (v *Visitors) admit(from string) refusal {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.open >= v.connections() {
 		return refusedFull
 	}
-	a := v.of(from)
-	if a.failed >= v.failedLogins() || a.waiting >= v.perAddress() {
+	if from != "" && !v.count(from) {
 		return refusedAddress
 	}
-	a.waiting++
 	v.open++
 	v.tidyUp()
 	return 0
+}
+
+// enter counts a connection that was admitted from "" for its network.
+func (v *Visitors) enter(from string) refusal {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.count(from) {
+		return refusedAddress
+	}
+	return 0
+}
+
+// count is called with mu held.
+func (v *Visitors) count(from string) bool {
+	a := v.of(from)
+	if a.failed >= v.failedLogins() || a.waiting >= v.perAddress() {
+		return false
+	}
+	a.waiting++
+	return true
 }
 
 // leave uncounts an MQTT connection that is gone. It was told by loggedIn before.

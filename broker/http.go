@@ -21,35 +21,11 @@ const (
 	maxHeader     = 64 << 10 // Kannel puts a whole long MO into the query
 )
 
-// Health is the answer of /readyz.
-type Health struct {
-	Ready    bool   `json:"ready"`
-	Store    string `json:"store"`    // "ok", or what is wrong
-	Disk     string `json:"disk"`     // "ok", or "low": nothing new is accepted
-	Recovery string `json:"recovery"` // "done", or "running": messages of the last run are still being read; clients are served
-	Alarm    string `json:"alarm,omitempty"`
-}
-
-// probes answers /healthz and /readyz.
-func probes(mux *http.ServeMux, health func() Health, log zerolog.Logger) {
-	mux.Handle("GET /healthz", route(func(w http.ResponseWriter, _ *http.Request) error {
-		return answer(w, http.StatusOK, map[string]string{"status": "ok"})
-	}).handler(log))
-	mux.Handle("GET /readyz", route(func(w http.ResponseWriter, _ *http.Request) error {
-		h := health()
-		if h.Ready {
-			return answer(w, http.StatusOK, h)
-		}
-		return answer(w, http.StatusServiceUnavailable, h)
-	}).handler(log))
-}
-
 // An httpServer answers on one port; a zero field means what is noted.
 type httpServer struct {
 	handler  http.Handler
 	visitors *Visitors // nil: connections are not counted per network address
 	log      zerolog.Logger
-	over     func(net.Listener) net.Listener // TLS, which knows the connections by NetConn; nil: none
 
 	header, read, write, idle time.Duration // time-outs: headerTimeout, readTimeout, writeTimeout, idleTimeout
 	max                       int           // connections: maxHTTP
@@ -70,11 +46,7 @@ func (s httpServer) serve(ctx context.Context, l net.Listener) error {
 		defer cancel()
 		stopped <- server.Shutdown(grace)
 	})
-	l = conns
-	if s.over != nil {
-		l = s.over(l)
-	}
-	err := server.Serve(l)
+	err := server.Serve(conns)
 	if !stop() {
 		if err := <-stopped; err != nil {
 			return errors.Join(err, server.Close())

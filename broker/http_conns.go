@@ -83,6 +83,9 @@ func (c *httpConn) Close() error {
 	return c.Conn.Close()
 }
 
+// NetConn returns the connection below.
+func (c *httpConn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite is how net/http ends a connection whose last answer must still arrive.
 func (c *httpConn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
@@ -131,10 +134,7 @@ func (c *httpConn) count(yes bool) {
 
 // state follows http.Server.ConnState.
 func (l *httpConns) state(n net.Conn, s http.ConnState) {
-	c := httpConnOf(n)
-	if c == nil {
-		return
-	}
+	c := n.(*httpConn)
 	switch s {
 	case http.StateHijacked:
 		c.leave()
@@ -153,11 +153,10 @@ func (l *httpConns) state(n net.Conn, s http.ConnState) {
 // answering marks connections whose request has come as far as its handler.
 func (l *httpConns) answering(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, ok := r.Context().Value(httpConnKey{}).(*httpConn); ok {
-			l.mu.Lock()
-			c.move(false)
-			l.mu.Unlock()
-		}
+		c := r.Context().Value(httpConnKey{}).(*httpConn)
+		l.mu.Lock()
+		c.move(false)
+		l.mu.Unlock()
 		h.ServeHTTP(w, r)
 	})
 }
@@ -166,19 +165,5 @@ type httpConnKey struct{}
 
 // known is http.Server.ConnContext.
 func (l *httpConns) known(ctx context.Context, n net.Conn) context.Context {
-	return context.WithValue(ctx, httpConnKey{}, httpConnOf(n))
-}
-
-// httpConnOf finds it below TLS; nil: it is not there.
-func httpConnOf(n net.Conn) *httpConn {
-	for {
-		switch c := n.(type) {
-		case *httpConn:
-			return c
-		case interface{ NetConn() net.Conn }:
-			n = c.NetConn()
-		default:
-			return nil
-		}
-	}
+	return webContext(context.WithValue(ctx, httpConnKey{}, n), n)
 }

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,12 +27,15 @@ const (
 	connectTimeout  = 10 * time.Second
 )
 
-// A Listener accepts MQTT connections over TCP for a mochi server. A client has ConnectTimeout to send its CONNECT; a panic while its packets
-// are read ends it alone; an Accept that fails, for want of descriptors for instance, is tried again.
+// A Listener accepts MQTT connections over TCP, or TLS, for a mochi server. A client has ConnectTimeout for the PROXY header, the TLS handshake
+// and its CONNECT; a panic while its packets are read ends it alone; an Accept that fails, for want of descriptors for instance, is tried again.
 type Listener struct {
-	Name   string       // mochi's id of it; "tcp"
+	Name   string       // mochi's id of it; "tcp", with TLS "tls"
 	Listen string       // the address to listen on, host:port; empty, without Net: none, and connections come by Attach only
 	Net    net.Listener // open already; nil: Listen is opened
+
+	TLS           *tls.Config // nil: plain TCP. Whom a client certificate that it verified names is asked for by Certificate, a method of the connections
+	ProxyProtocol bool        // connections must begin with a PROXY header, version 1 or 2, whose address counts. Whoever reaches the port can write one
 
 	ConnectTimeout time.Duration  // 10 s
 	Visitors       *Visitors      // shared by all doors of a broker; nil: its own
@@ -57,6 +62,7 @@ type ListenerStats struct {
 	AcceptErrors   atomic.Uint64
 	RefusedFull    atomic.Uint64 // because of Visitors.Connections
 	RefusedAddress atomic.Uint64 // because of Visitors.PerAddress or FailedLogins
+	RefusedHello   atomic.Uint64 // for want of a right PROXY header or TLS handshake
 }
 
 // Stats returns the counters.
@@ -75,14 +81,14 @@ func (l *Listener) Init(log *slog.Logger) error {
 	}
 	n, err := net.Listen("tcp", l.Listen)
 	if err != nil {
-		return fmt.Errorf("listen.mqtt: %w", err)
+		return fmt.Errorf("listen.%s: %w", map[bool]string{false: "mqtt", true: "mqtts"}[l.TLS != nil], err)
 	}
 	l.Net = n
 	return nil
 }
 
 // ID implements listeners.Listener.
-func (l *Listener) ID() string { return cmp.Or(l.Name, "tcp") }
+func (l *Listener) ID() string { return cmp.Or(l.Name, l.Protocol()) }
 
 // Address implements listeners.Listener: where it listens.
 func (l *Listener) Address() string {
@@ -92,8 +98,13 @@ func (l *Listener) Address() string {
 	return l.Listen
 }
 
-// Protocol implements listeners.Listener.
-func (l *Listener) Protocol() string { return "tcp" }
+// Protocol implements listeners.Listener: tcp or tls.
+func (l *Listener) Protocol() string {
+	if l.TLS != nil {
+		return "tls"
+	}
+	return "tcp"
+}
 
 // Serve implements listeners.Listener: it accepts until Close.
 func (l *Listener) Serve(establish listeners.EstablishFn) {
@@ -135,7 +146,10 @@ func (l *Listener) Attach(n net.Conn) bool {
 	case <-l.done:
 		return false
 	}
-	c := &accepted{Conn: n, l: l, from: origin(n.RemoteAddr().String())}
+	c := &accepted{Conn: n, l: l}
+	if !l.ProxyProtocol {
+		c.from = origin(n.RemoteAddr().String())
+	}
 	if !l.admit(c) {
 		return false
 	}
@@ -150,12 +164,8 @@ func (l *Listener) admit(c *accepted) bool {
 	if l.closing() {
 		return false
 	}
-	switch l.Visitors.admit(c.from) {
-	case refusedFull:
-		l.stats.RefusedFull.Add(1)
-		return false
-	case refusedAddress:
-		l.stats.RefusedAddress.Add(1)
+	if why := l.Visitors.admit(c.from); why != 0 {
+		l.refused(why)
 		return false
 	}
 	l.conns[c] = struct{}{}
@@ -163,14 +173,63 @@ func (l *Listener) admit(c *accepted) bool {
 	return true
 }
 
+func (l *Listener) refused(why refusal) {
+	if why == refusedFull {
+		l.stats.RefusedFull.Add(1)
+		return
+	}
+	l.stats.RefusedAddress.Add(1)
+}
+
 func (l *Listener) serve(c *accepted) {
 	defer l.work.Done()
 	defer l.release(c)
 	defer c.finish()
 	defer l.recovered(c)
+	if err := l.enter(c); err != nil {
+		l.log.Debug("connection refused", "error", err)
+		_ = c.Close()
+		return
+	}
 	if err := l.establish(l.ID(), c); err != nil {
 		l.log.Debug("connection ended", "error", err)
 	}
+}
+
+// enter takes a connection through what comes before MQTT.
+func (l *Listener) enter(c *accepted) error {
+	door := entrance{proxy: l.ProxyProtocol, tls: l.TLS}
+	if door.none() {
+		return nil
+	}
+	n, err := door.open(c.Conn)
+	if err != nil {
+		l.stats.RefusedHello.Add(1)
+		return err
+	}
+	l.mu.Lock() // closeThose may close it at any time
+	c.Conn = n
+	l.mu.Unlock()
+	if l.ProxyProtocol {
+		from := origin(n.RemoteAddr().String())
+		if why := l.Visitors.enter(from); why != 0 {
+			l.refused(why)
+			return errors.New("too many connections or failed logins of its network")
+		}
+		c.from = from
+	}
+	s, ok := n.(*secured)
+	if !ok {
+		return nil
+	}
+	wrong, err := s.shake()
+	if wrong {
+		c.LoginFailed()
+	}
+	if err != nil {
+		l.stats.RefusedHello.Add(1)
+	}
+	return err
 }
 
 // recovered keeps a panic to the connection that caused it.
@@ -240,7 +299,7 @@ func (l *Listener) closeThose(match func(*accepted) bool) {
 type accepted struct {
 	net.Conn
 	l    *Listener
-	from string
+	from string // its network; empty: not known yet
 	in   atomic.Bool
 	last byte // octet read; the reading goroutine's
 }
@@ -281,7 +340,7 @@ func (c *accepted) SyscallConn() (syscall.RawConn, error) {
 
 // LoggedIn implements hooks.Gate.
 func (c *accepted) LoggedIn() {
-	if c.in.Swap(true) {
+	if c.in.Swap(true) || c.from == "" {
 		return
 	}
 	c.l.Visitors.loggedIn(c.from)
@@ -289,6 +348,14 @@ func (c *accepted) LoggedIn() {
 
 // LoginFailed implements hooks.Gate.
 func (c *accepted) LoginFailed() { c.l.Visitors.Failed(c.from) }
+
+// Certificate returns the client's certificate, which has been verified; nil: it has shown none.
+func (c *accepted) Certificate() *x509.Certificate {
+	if s, ok := c.Conn.(*secured); ok {
+		return s.Certificate()
+	}
+	return nil
+}
 
 // A finisher is a connection that has something to say after the last packet, such as a WebSocket.
 type finisher interface {

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/seed-7a41469f/godwit/api"
+	"github.com/seed-7a41469f/godwit/config"
 )
 
 const (
@@ -26,14 +29,13 @@ const (
 // webSockets answers GET /mqtt: MQTT over WebSocket (RFC 6455, MQTT 5 §6). A client that asks properly becomes a connection of the Listener, with
 // the same login, limits and stop as one over TCP.
 type webSockets struct {
-	listener *Listener
-	client   func(*http.Request) string // the network address of who asks
-	secure   func(*http.Request) bool   // whether a token may be sent over this connection
+	listener    *Listener
+	behindProxy bool // which ends TLS
 }
 
 // serve is a route. Host and Origin were looked at before.
 func (s *webSockets) serve(w http.ResponseWriter, r *http.Request) error {
-	if p := s.refusal(w.Header(), r); p != nil {
+	if p := s.refusal(r); p != nil {
 		return p
 	}
 	up := &upgrade{ResponseWriter: w}
@@ -42,7 +44,7 @@ func (s *webSockets) serve(w http.ResponseWriter, r *http.Request) error {
 		return nil // it has been answered
 	}
 	ws.SetReadLimit(-1) // a message is read as a stream: the limit is that of the packets in it
-	c := &webSocket{Conn: up.conn, ws: ws, from: address(s.client(r)), status: websocket.StatusGoingAway, closed: make(chan struct{})}
+	c := &webSocket{Conn: up.conn, ws: ws, from: address(r.RemoteAddr), status: websocket.StatusGoingAway, closed: make(chan struct{})}
 	if !s.listener.Attach(c) {
 		_ = ws.CloseNow()
 	}
@@ -50,30 +52,27 @@ func (s *webSockets) serve(w http.ResponseWriter, r *http.Request) error {
 }
 
 // refusal says why a request does not become a connection; nil: it may.
-func (s *webSockets) refusal(h http.Header, r *http.Request) *Problem {
+func (s *webSockets) refusal(r *http.Request) *api.Problem {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(r.Header.Get("Sec-WebSocket-Key")))
 	switch {
 	case r.ProtoMajor != 1 || r.ProtoMinor != 1 || !lists(r.Header, "Connection", "upgrade") || !lists(r.Header, "Upgrade", "websocket"):
-		h.Set("Connection", "Upgrade") // RFC 9110 §15.5.22
-		h.Set("Upgrade", "websocket")
-		return problem(http.StatusUpgradeRequired, CodeBadRequest, "this is where MQTT over WebSocket begins (RFC 6455, over HTTP/1.1)")
+		return api.NewProblem(http.StatusUpgradeRequired, api.CodeBadRequest, "this is where MQTT over WebSocket begins (RFC 6455, over HTTP/1.1)").
+			With("Connection", "Upgrade").With("Upgrade", "websocket") // RFC 9110 §15.5.22
 	case r.Header.Get("Sec-WebSocket-Version") != "13":
-		h.Set("Sec-WebSocket-Version", "13") // RFC 6455 §4.4
-		return problem(http.StatusUpgradeRequired, CodeBadRequest, "the WebSocket version is 13")
+		return api.NewProblem(http.StatusUpgradeRequired, api.CodeBadRequest, "the WebSocket version is 13").With("Sec-WebSocket-Version", "13") // RFC 6455 §4.4
 	case err != nil || len(key) != 16 || len(r.Header.Values("Sec-WebSocket-Key")) != 1:
-		return badRequest("Sec-WebSocket-Key is not 16 octets in base64")
+		return api.NewProblem(http.StatusBadRequest, api.CodeBadRequest, "Sec-WebSocket-Key is not 16 octets in base64")
 	case !lists(r.Header, "Sec-WebSocket-Protocol", subprotocol):
-		return badRequest("Sec-WebSocket-Protocol does not name mqtt (MQTT 5 §6)")
-	case !s.secure(r):
-		return problem(http.StatusForbidden, CodeInsecure, "a token over plain HTTP can be read on the way; use wss://, or set listen.behind_proxy where a proxy ends TLS")
-	case s.listener.Visitors.Refused(s.client(r)):
-		s.listener.stats.RefusedAddress.Add(1)
-		h.Set("Retry-After", "1")
-		return problem(http.StatusTooManyRequests, CodeTooMany, "too many logins from this address failed; wait a second")
+		return api.NewProblem(http.StatusBadRequest, api.CodeBadRequest, "Sec-WebSocket-Protocol does not name mqtt (MQTT 5 §6)")
+	case !s.behindProxy && !api.Secure(r) && !config.IsLoopback(r.RemoteAddr):
+		return api.NewProblem(http.StatusForbidden, api.CodeInsecure,
+			"a token over plain HTTP can be read on the way; use wss://, or set listen.behind_proxy where a proxy ends TLS")
+	case s.listener.Visitors.Refused(r.RemoteAddr):
+		s.listener.refused(refusedAddress)
+		return api.NewProblem(http.StatusTooManyRequests, api.CodeTooMany, "too many logins from this address failed; wait a second").With("Retry-After", "1")
 	case s.listener.Visitors.full():
-		s.listener.stats.RefusedFull.Add(1)
-		h.Set("Retry-After", "5")
-		return problem(http.StatusServiceUnavailable, CodeUnavailable, "there are as many connections as limits.connections allows")
+		s.listener.refused(refusedFull)
+		return api.NewProblem(http.StatusServiceUnavailable, api.CodeUnavailable, "there are as many connections as limits.connections allows").With("Retry-After", "5")
 	}
 	return nil
 }

@@ -81,7 +81,8 @@ func isOurs(topic string) bool {
 }
 
 func (h *Hook) isOpen(topic string) bool {
-	return len(h.options.Open) > 0 && !isOurs(topic) && coveredBy(h.options.Open, topic) && clean(topic)
+	open := h.options().Open
+	return len(open) > 0 && !isOurs(topic) && coveredBy(open, topic) && clean(topic) && !strings.ContainsAny(topic, "+#")
 }
 
 // passOn leaves a publish on an open topic to mochi, once nothing of ours is left that its acknowledgement could overtake.
@@ -93,7 +94,7 @@ func (c *conn) passOn(pk packets.Packet) (packets.Packet, error) {
 			return pk, packets.ErrRejectPacket
 		}
 	}
-	if !c.hook.options.Retain {
+	if !c.hook.options().Retain {
 		pk.FixedHeader.Retain = false
 	}
 	return pk, nil
@@ -158,10 +159,11 @@ func digest(topic string, payload []byte) uint64 {
 
 // slowDown holds back a client that publishes faster than limits.send_rate.
 func (c *conn) slowDown() {
-	if c.hook.interval == 0 {
+	o := c.hook.options()
+	if o.interval == 0 {
 		return
 	}
-	wait := c.rate.take(time.Now(), c.hook.interval, c.hook.burst)
+	wait := c.rate.take(time.Now(), o.interval, o.burst)
 	if wait <= 0 {
 		return
 	}
@@ -249,7 +251,7 @@ func (c *conn) userProperties(m *delivery.Message, user []packets.UserProperty) 
 		case "receipts":
 			m.Receipts, ok = receipts[u.Val]
 		case "after":
-			m.Wait, ok = after(u.Val, c.hook.options.AfterMax)
+			m.Wait, ok = after(u.Val, c.hook.options().AfterMax)
 		}
 		if !ok {
 			return false
