@@ -32,7 +32,7 @@ type Config struct {
 	Connected func() int64  // connections that have logged in
 	Health    func() Health // of the answer to /readyz
 	Metrics   http.Handler  // GET /metrics
-	MQTT      http.Handler  // GET /mqtt, MQTT over WebSocket
+	MQTT      Handler       // GET /mqtt, MQTT over WebSocket
 	DLR, MO   Handler       // what carriers call, below /gateway/{name}
 
 	Blocked     func(*http.Request) bool // asked before a login: too many of that address have failed
@@ -88,7 +88,7 @@ func New(ctx context.Context, cfg Config) (*API, error) {
 // outside mounts what only the HTTP port has.
 func (a *API) outside(s *site) {
 	if a.cfg.MQTT != nil {
-		s.handle("GET /mqtt", a.cfg.MQTT)
+		s.handle("GET /mqtt", a.handler(a.cfg.MQTT))
 	}
 	if a.cfg.DLR != nil {
 		s.handle("GET /gateway/{name}/dlr", a.handler(a.cfg.DLR))

@@ -13,9 +13,9 @@ import (
 // known lets pass what names this broker by its address, localhost or its public name. A web page whose name an attacker points at our address
 // (DNS rebinding) sends that name, and pages of other origins send theirs. X-Forwarded-Host is not looked at: anybody can send one.
 func (a *API) known(next http.Handler) http.Handler {
-	public := ""
+	public, own := "", ""
 	if u, err := url.Parse(a.cfg.PublicURL); err == nil {
-		public = u.Hostname()
+		public, own = u.Hostname(), u.Host
 	}
 	known := func(hostport string) bool {
 		host := hostname(hostport)
@@ -25,7 +25,7 @@ func (a *API) known(next http.Handler) http.Handler {
 		switch {
 		case !known(r.Host):
 			a.refuse(w, r, RefusedHost, NewProblem(http.StatusMisdirectedRequest, CodeForbidden, "this broker is not called %q; its name is in listen.public_url", r.Host))
-		case !ownOrigin(r):
+		case !ownOrigin(r, own):
 			a.refuse(w, r, RefusedOrigin, NewProblem(http.StatusForbidden, CodeForbidden, "requests of other origins are not answered"))
 		default:
 			next.ServeHTTP(w, r)
@@ -42,9 +42,10 @@ func hostname(hostport string) string {
 
 // ownOrigin reports whether a request comes from no web page of somebody else: by Origin (RFC 6454 §7), or by Sec-Fetch-Site, which a browser sends
 // where it sends no Origin. A link that somebody follows to a page of ours is no request of theirs.
-func ownOrigin(r *http.Request) bool {
+// Behind a proxy that sends another Host, the origin of our own pages is that of listen.public_url.
+func ownOrigin(r *http.Request, public string) bool {
 	for _, origin := range r.Header.Values("Origin") {
-		if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
+		if u, err := url.Parse(origin); err != nil || u.Host != r.Host && (u.Host != public || public == "") {
 			return false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
@@ -27,10 +28,15 @@ func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *door
 	}
 	if d.http != nil {
 		door, h := r.webDoor(d.http, answers.Public())
-		parts.Go(func() error { return serveHTTP(ctx, door, h, r.opt.Log) })
+		s := httpServer{handler: h, log: r.opt.Log}
+		if !r.cfg.Listen.BehindProxy && !r.cfg.Listen.ProxyProtocol { // else they all come from there
+			s.visitors = r.visitors
+		}
+		parts.Go(func() error { return s.serve(ctx, door) })
 	}
 	if d.admin != nil {
-		parts.Go(func() error { return serveHTTP(ctx, d.admin, answers.Operator(d.socket != ""), r.opt.Log) })
+		s := httpServer{handler: answers.Operator(d.socket != ""), log: r.opt.Log}
+		parts.Go(func() error { return s.serve(ctx, d.admin) })
 	}
 	return nil
 }
@@ -46,6 +52,11 @@ func (r *running) newAPI(ctx context.Context, d *doors, m *metrics, calls *callb
 		AdminToken: string(r.cfg.Admin.Token), Region: r.cfg.SMS.Region,
 		People: r.people, Engine: r.engine, Messages: r.db, Response: r.cfg.SMS.ResponseTimeout.Std(),
 		Connected: r.hook.Stats().Connected.Load, Health: r.health, Metrics: scrape, DLR: calls.route(calls.dlr), MO: calls.route(calls.mo),
+		Blocked:     func(req *http.Request) bool { return r.visitors.Refused(req.RemoteAddr) },
+		LoginFailed: func(req *http.Request) { r.visitors.Failed(req.RemoteAddr) },
+	}
+	if r.webSockets != nil {
+		cfg.MQTT = (&webSockets{listener: r.webSockets, behindProxy: r.cfg.Listen.BehindProxy}).serve
 	}
 	if r.cfg.Listen.PublicURL == "" && d.http != nil {
 		cfg.PublicURL = "http://" + d.http.Addr().String() // the port that a configured 0 became
