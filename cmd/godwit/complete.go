@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/picture"
 )
 
@@ -41,9 +41,19 @@ func offerFlag(cmd *cobra.Command, name string, values cobra.CompletionFunc) {
 
 // fixed offers what is known without asking: a word, or one with its description as cobra.CompletionWithDesc makes it.
 func fixed(words ...string) cobra.CompletionFunc {
-	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return words, noFiles
+	return func(_ *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return fitting(words, typed), noFiles
 	}
+}
+
+// fitting are those that go on as typed.
+func fitting(all []cobra.Completion, typed string) (fit []cobra.Completion) {
+	for _, one := range all {
+		if len(fit) < offered && strings.HasPrefix(strings.ToLower(one), strings.ToLower(typed)) {
+			fit = append(fit, one)
+		}
+	}
+	return fit
 }
 
 // Values are asked for with what is on the command line: the arguments before, and what is typed of this one.
@@ -63,13 +73,7 @@ func fromOperator(client func() (*operator, error), ask values) cobra.Completion
 		if err != nil {
 			return nil, noFiles
 		}
-		var fit []cobra.Completion
-		for _, one := range found {
-			if len(fit) < offered && strings.HasPrefix(strings.ToLower(one), strings.ToLower(typed)) {
-				fit = append(fit, one)
-			}
-		}
-		return fit, noFiles
+		return fitting(found, typed), noFiles
 	}
 }
 
@@ -80,7 +84,7 @@ func described(value string, words ...string) cobra.Completion {
 // userAddresses are those of users, with a plus where one is typed.
 func userAddresses(ctx context.Context, o *operator, _ []string, typed string) (found []cobra.Completion, err error) {
 	bare, plus := strings.CutPrefix(typed, "+")
-	var page broker.Users
+	var page api.Users
 	if _, err := o.ask(ctx, "GET", usersPath+"?limit=100&after="+url.QueryEscape(bare), nil, &page); err != nil {
 		return nil, err
 	}
@@ -94,7 +98,7 @@ func userAddresses(ctx context.Context, o *operator, _ []string, typed string) (
 	return found, nil
 }
 
-func userState(u broker.User) string {
+func userState(u api.User) string {
 	if !u.Registered {
 		return "not registered"
 	}
@@ -118,7 +122,7 @@ func tokenIDs(ctx context.Context, o *operator, args []string, _ string) (found 
 	if err != nil {
 		return nil, err
 	}
-	var u broker.User
+	var u api.User
 	if _, err := o.ask(ctx, "GET", userPath(address), nil, &u); err != nil {
 		return nil, err
 	}
@@ -131,7 +135,7 @@ func tokenIDs(ctx context.Context, o *operator, args []string, _ string) (found 
 // messageIDs are those of messages that a query finds, the newest first.
 func messageIDs(query string) values {
 	return func(ctx context.Context, o *operator, _ []string, _ string) (found []cobra.Completion, err error) {
-		var page broker.Messages
+		var page api.Messages
 		if _, err := o.ask(ctx, "GET", "/v1/admin/messages?limit=100"+query, nil, &page); err != nil {
 			return nil, err
 		}
@@ -143,7 +147,7 @@ func messageIDs(query string) values {
 }
 
 func gatewayNames(ctx context.Context, o *operator, _ []string, _ string) (found []cobra.Completion, err error) {
-	var page broker.Gateways
+	var page api.Gateways
 	if _, err := o.ask(ctx, "GET", gatewaysPath, nil, &page); err != nil {
 		return nil, err
 	}
@@ -155,7 +159,7 @@ func gatewayNames(ctx context.Context, o *operator, _ []string, _ string) (found
 
 func optOutNumbers(ctx context.Context, o *operator, _ []string, typed string) (found []cobra.Completion, err error) {
 	bare, plus := strings.CutPrefix(typed, "+")
-	var page broker.OptOuts
+	var page api.OptOuts
 	if _, err := o.ask(ctx, "GET", optOutsPath+"?limit=100&after="+url.QueryEscape(bare), nil, &page); err != nil {
 		return nil, err
 	}
@@ -171,7 +175,7 @@ func optOutNumbers(ctx context.Context, o *operator, _ []string, typed string) (
 
 // unmatchedIDs say who wrote and when, but not what.
 func unmatchedIDs(ctx context.Context, o *operator, _ []string, _ string) (found []cobra.Completion, err error) {
-	var page broker.Unmatched
+	var page api.Unmatched
 	if _, err := o.ask(ctx, "GET", unmatchedPath+"?limit=100", nil, &page); err != nil {
 		return nil, err
 	}

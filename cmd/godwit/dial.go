@@ -15,6 +15,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/eclipse/paho.golang/packets"
+
+	"github.com/seed-7a41469f/godwit/api"
 )
 
 // A door is what a scheme of --server leads to.
@@ -166,19 +168,13 @@ func refusedUpgrade(u *url.URL, resp *http.Response) error {
 		text = nil // the status says enough
 	}
 	if p, ok := problemOf(resp, text); ok {
-		return p.failure()
+		return problemFailure(p)
 	}
 	return fmt.Errorf("GET %s is answered with %s, so MQTT over WebSocket is not there", u.Path, resp.Status)
 }
 
-// A problem is what godwit refuses an HTTP request with (RFC 9457).
-type problem struct {
-	Code   string `json:"code"`
-	Detail string `json:"detail"`
-}
-
-// problemOf reads a refusal of godwit's; what others answer is none.
-func problemOf(resp *http.Response, text []byte) (p problem, ok bool) {
+// problemOf reads a refusal of godwit's (RFC 9457); what others answer is none.
+func problemOf(resp *http.Response, text []byte) (p api.Problem, ok bool) {
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
 		return p, false
 	}

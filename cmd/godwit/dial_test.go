@@ -152,7 +152,7 @@ func TestDoors(t *testing.T) {
 	web := webBridge(t, s.mqtt, "mqtt")
 	godwit(t, s.op("user", "add", "bo")...).want(t, 0, "")
 	for name, server := range map[string]string{
-		"ws": "ws://" + webServer(t, web, nil), "ws with a path": "ws://" + webServer(t, web, nil) + "/mqtt",
+		"HTTP port": "ws://" + s.http, "ws": "ws://" + webServer(t, web, nil), "ws with a path": "ws://" + webServer(t, web, nil) + "/mqtt",
 		"mqtts": "mqtts://" + bridge(t, ca.strict(), s.mqtt), "wss": "wss://" + webServer(t, web, ca.strict()),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/picture"
 )
@@ -27,9 +27,10 @@ func (a *app) messagesCmd() *cobra.Command {
 	var state choice
 	var to, from string
 	var limit int
+	var open bool
 	cmd := &cobra.Command{
 		Use: "messages", Short: "List messages, newest first", Args: takes(0, 0),
-		Example: "  godwit messages --state waiting\n  godwit messages --to 4917604069001 --json",
+		Example: "  godwit messages --open\n  godwit messages --state waiting\n  godwit messages --to 4917604069001 --json",
 	}
 	client := operatorFlags(cmd)
 	choiceFlag(cmd, &state, "state", "only those in this state", stateOffers...)
@@ -37,6 +38,8 @@ func (a *app) messagesCmd() *cobra.Command {
 	cmd.Flags().StringVar(&from, "from", "", "only those from this address")
 	offerFlag(cmd, "to", fromOperator(client, userAddresses))
 	offerFlag(cmd, "from", fromOperator(client, userAddresses))
+	cmd.Flags().BoolVar(&open, "open", false, "only those that are not settled, whatever they wait for")
+	cmd.MarkFlagsMutuallyExclusive("open", "state")
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		q := url.Values{}
@@ -52,6 +55,9 @@ func (a *app) messagesCmd() *cobra.Command {
 		}
 		if state.word != "" {
 			q.Set("state", state.word)
+		}
+		if open {
+			q.Set("open", "true")
 		}
 		if limit < 1 {
 			return usage("--limit %d is not a positive number", limit)
@@ -70,7 +76,7 @@ func (a *app) list(cmd *cobra.Command, o *operator, q url.Values, limit int) err
 	for limit > 0 {
 		n := min(limit, 1000)
 		q.Set("limit", strconv.Itoa(n))
-		var page broker.Messages
+		var page api.Messages
 		if _, err := o.ask(cmd.Context(), "GET", "/v1/admin/messages?"+q.Encode(), nil, &page); err != nil {
 			return err
 		}
@@ -154,7 +160,7 @@ func (a *app) healthCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var h broker.Health
+		var h api.Health
 		status, err := o.ask(cmd.Context(), "GET", "/readyz", nil, &h)
 		if err != nil {
 			return err
@@ -170,7 +176,7 @@ func (a *app) healthCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *app) health(h broker.Health) error {
+func (a *app) health(h api.Health) error {
 	if a.json {
 		return a.object(h)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 )
 
 // An operator asks a broker's admin API.
@@ -31,7 +31,7 @@ type operator struct {
 func operatorFlags(cmd *cobra.Command) func() (*operator, error) {
 	var admin, file string
 	var t trust
-	cmd.Flags().StringVar(&admin, "admin", "", "the broker's operator API: unix:PATH, http://host:port or https://… (GODWIT_ADMIN; with GODWIT_ADMIN_TOKEN)")
+	cmd.Flags().StringVar(&admin, "admin", "", "the broker's operator API: unix:PATH, http://host:port or https://host (GODWIT_ADMIN; with GODWIT_ADMIN_TOKEN)")
 	configFlag(cmd, &file)
 	t.caFlag(cmd)
 	offerFlag(cmd, "admin", fixed("unix:", "http://127.0.0.1:8080", "https://"))
@@ -119,7 +119,7 @@ func (o *operator) ask(ctx context.Context, method, path string, body, result an
 		return 0, o.unreachable(err)
 	}
 	if p, ok := problemOf(resp, text); ok {
-		return 0, p.failure()
+		return 0, problemFailure(p)
 	}
 	if resp.StatusCode >= 300 && !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
 		return 0, failed("answer", "%s answers %s as godwit does not; is it the address of a broker?", o.where, resp.Status)
@@ -163,9 +163,9 @@ func (o *operator) unreachable(err error) error {
 	return unreachable("no broker answers on %s (%w); start one with godwit serve, or name it with --admin", o.where, err)
 }
 
-// failure is what a command ends with: a bad request is a mistake of usage.
-func (p problem) failure() error {
-	if p.Code == broker.CodeBadRequest {
+// problemFailure is what a command ends with: a bad request is a mistake of usage.
+func problemFailure(p api.Problem) error {
+	if p.Code == api.CodeBadRequest {
 		return usage("%s", p.Detail)
 	}
 	return &failure{exitFailed, p.Code, errors.New(p.Detail)}
