@@ -105,10 +105,19 @@ func nowhere(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// inTime asks until it is true: a certificate takes its time.
+func inTime(t *testing.T, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) { // sleep: no event tells
+		if time.Now().After(end) {
+			t.Fatal("it never came true")
+		}
+	}
+}
+
 // shownAt returns the certificate that a TLS port shows, once it is one of these roots for the host. Small devices do not say which host they want.
 func shownAt(t *testing.T, address string, roots *x509.CertPool) *x509.Certificate {
 	t.Helper()
-	time.Sleep(20 * time.Millisecond) // sleep: callers ask until it is the right one, and nothing tells
 	c, err := net.Dial("tcp", address)
 	must(t, err)
 	defer c.Close()
@@ -151,7 +160,7 @@ func TestCertificateByACME(t *testing.T) {
 			}
 			server.serve(c.http(h), c.alpn(h), 3600)
 			var leaf *x509.Certificate
-			eventually(t, func() bool { leaf = shownAt(t, h.where.MQTTS, server.roots); return leaf != nil })
+			inTime(t, func() bool { leaf = shownAt(t, h.where.MQTTS, server.roots); return leaf != nil })
 			if h.where.HTTP != "" && !shownAt(t, h.where.HTTP, server.roots).Equal(leaf) {
 				t.Error("the HTTP port shows another certificate")
 			}
@@ -161,7 +170,7 @@ func TestCertificateByACME(t *testing.T) {
 			}
 			server.wfe.Close() // what was got lasts
 			h = start(t, cfg)
-			eventually(t, func() bool {
+			inTime(t, func() bool {
 				again := shownAt(t, h.where.MQTTS, server.roots)
 				return again != nil && again.Equal(leaf)
 			})
@@ -175,8 +184,8 @@ func TestCertificateByACMEIsRenewed(t *testing.T) {
 	h := start(t, cfg)
 	server.serve(nowhere(t), h.where.HTTP, 3) // renewed when a third is left
 	var first *x509.Certificate
-	eventually(t, func() bool { first = shownAt(t, h.where.HTTP, server.roots); return first != nil })
-	eventually(t, func() bool { return !shownAt(t, h.where.HTTP, server.roots).Equal(first) })
+	inTime(t, func() bool { first = shownAt(t, h.where.HTTP, server.roots); return first != nil })
+	inTime(t, func() bool { return !shownAt(t, h.where.HTTP, server.roots).Equal(first) })
 }
 
 // What fails is told, the rest of the broker serves, and a stop does not wait for the next try.
@@ -186,7 +195,7 @@ func TestCertificateByACMEThatIsNotGiven(t *testing.T) {
 	cfg.Listen.MQTTS = "127.0.0.1:0"
 	h := start(t, cfg)
 	server.serve(nowhere(t), nowhere(t), 3600)
-	eventually(t, func() bool { return strings.Contains(h.log.String(), "no certificate from the ACME server") })
+	inTime(t, func() bool { return strings.Contains(h.log.String(), "no certificate from the ACME server") })
 	if shownAt(t, h.where.MQTTS, server.roots) != nil {
 		t.Error("a certificate")
 	}
