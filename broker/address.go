@@ -2,7 +2,6 @@ package broker
 
 import (
 	"cmp"
-	"net"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -50,7 +49,7 @@ const (
 func (v *Visitors) admit(from string) refusal {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.open >= cmp.Or(v.Connections, 100_000) {
+	if v.open >= v.connections() {
 		return refusedFull
 	}
 	if from != "" && !v.count(from) {
@@ -118,17 +117,15 @@ func (v *Visitors) loggedIn(from string) {
 	}
 }
 
-// Failed counts a failed login of a network address.
-func (v *Visitors) Failed(addr net.Addr) { v.failed(origin(addr)) }
-
-func (v *Visitors) failed(from string) {
+// Failed counts a failed login of a network address, an IP address with or without a port.
+func (v *Visitors) Failed(addr string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.of(from).failed++
+	v.of(origin(addr)).failed++
 }
 
 // Refused reports whether a network address has failed to log in too often within this second, so that no further login of it is looked at.
-func (v *Visitors) Refused(addr net.Addr) bool {
+func (v *Visitors) Refused(addr string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	from := origin(addr)
@@ -138,6 +135,14 @@ func (v *Visitors) Refused(addr net.Addr) bool {
 	return v.of(from).failed >= v.failedLogins()
 }
 
+// full reports whether no further MQTT connection is admitted.
+func (v *Visitors) full() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.open >= v.connections()
+}
+
+func (v *Visitors) connections() int  { return cmp.Or(v.Connections, 100_000) }
 func (v *Visitors) perAddress() int   { return cmp.Or(v.PerAddress, 1000) }
 func (v *Visitors) failedLogins() int { return cmp.Or(v.FailedLogins, 100) }
 
@@ -198,13 +203,18 @@ func (v *Visitors) tidied() {
 	}
 }
 
-// origin is the network that a connection comes from: an IPv4 address, or the /64 that an IPv6 host has to itself.
-func origin(addr net.Addr) string {
-	ap, err := netip.ParseAddrPort(addr.String())
+// origin is the network that a connection comes from: an IPv4 address, or the /64 that an IPv6 host has to itself. What is no IP address, with or
+// without a port, is taken as it is.
+func origin(addr string) string {
+	ip, err := netip.ParseAddr(addr)
 	if err != nil {
-		return addr.String()
+		ap, err := netip.ParseAddrPort(addr)
+		if err != nil {
+			return addr
+		}
+		ip = ap.Addr()
 	}
-	ip := ap.Addr().Unmap().WithZone("")
+	ip = ip.Unmap().WithZone("")
 	if ip.Is6() {
 		if p, err := ip.Prefix(64); err == nil {
 			return p.String()

@@ -135,21 +135,18 @@ func (b *Broker) serve(ctx context.Context, d *doors, db store, people *contacts
 	if d.mqtts != nil {
 		r.listen(&Listener{Net: d.mqtts, TLS: b.identity.forMQTT()})
 	}
+	if d.http != nil {
+		r.webSockets = r.listen(&Listener{Name: "ws"})
+	}
 	return r.run(ctx, d)
 }
 
 // listen adds a Listener to those that the server gets.
-func (r *running) listen(l *Listener) {
-	l.Visitors, l.Died, l.Goodbye, l.ProxyProtocol = r.visitors, r.hook.Died, r.hook.Goodbye, r.cfg.Listen.ProxyProtocol
+func (r *running) listen(l *Listener) *Listener {
+	l.Visitors, l.Died, l.Goodbye = r.visitors, r.hook.Died, r.hook.Goodbye
+	l.ProxyProtocol = r.cfg.Listen.ProxyProtocol && l.Net != nil // else the HTTP port has read it
 	r.listeners = append(r.listeners, l)
-}
-
-// panics are those that ended a connection.
-func (r *running) panics() (n uint64) {
-	for _, l := range r.listeners {
-		n += l.Stats().Panics.Load()
-	}
-	return n
+	return l
 }
 
 // quieter leaves out what mochi tells of its start and stop, unless everything is wanted.
@@ -171,6 +168,8 @@ type running struct {
 	hook      *hooks.Hook
 	visitors  *Visitors
 	listeners []*Listener
+
+	webSockets *Listener // of what the HTTP port makes of GET /mqtt; one of listeners
 }
 
 func (r *running) run(ctx context.Context, d *doors) error {

@@ -173,6 +173,12 @@ func (h *host) phone(user string) (*paho.Client, <-chan *paho.Publish) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	return h.phoneOn(conn, user)
+}
+
+// phoneOn does so on a connection.
+func (h *host) phoneOn(conn net.Conn, user string) (*paho.Client, <-chan *paho.Publish) {
+	h.t.Helper()
 	got := make(chan *paho.Publish, 1000)
 	c := paho.NewClient(paho.ClientConfig{Conn: conn, PacketTimeout: patience, OnPublishReceived: []func(paho.PublishReceived) (bool, error){
 		func(r paho.PublishReceived) (bool, error) { got <- r.Packet; return true, nil },

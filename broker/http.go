@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -20,34 +21,24 @@ const (
 	maxHeader     = 64 << 10 // Kannel puts a whole long MO into the query
 )
 
-// Health is the answer of /readyz.
-type Health struct {
-	Ready    bool   `json:"ready"`
-	Store    string `json:"store"`    // "ok", or what is wrong
-	Disk     string `json:"disk"`     // "ok", or "low": nothing new is accepted
-	Recovery string `json:"recovery"` // "done", or "running": messages of the last run are still being read; clients are served
-	Alarm    string `json:"alarm,omitempty"`
+// An httpServer answers on one port; a zero field means what is noted.
+type httpServer struct {
+	handler  http.Handler
+	visitors *Visitors // nil: connections are not counted per network address
+	log      zerolog.Logger
+
+	header, read, write, idle time.Duration // time-outs: headerTimeout, readTimeout, writeTimeout, idleTimeout
+	max                       int           // connections: maxHTTP
 }
 
-// probes answers /healthz and /readyz.
-func probes(mux *http.ServeMux, health func() Health, log zerolog.Logger) {
-	mux.Handle("GET /healthz", route(func(w http.ResponseWriter, _ *http.Request) error {
-		return answer(w, http.StatusOK, map[string]string{"status": "ok"})
-	}).handler(log))
-	mux.Handle("GET /readyz", route(func(w http.ResponseWriter, _ *http.Request) error {
-		h := health()
-		if h.Ready {
-			return answer(w, http.StatusOK, h)
-		}
-		return answer(w, http.StatusServiceUnavailable, h)
-	}).handler(log))
-}
-
-// serveHTTP answers on a listener until ctx is done; requests under way get a moment to end.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log zerolog.Logger) error {
+// serve answers on a listener until ctx is done; requests under way get a moment to end. WebSockets are not its any more.
+func (s httpServer) serve(ctx context.Context, l net.Listener) error {
+	conns := &httpConns{Listener: l, visitors: s.visitors, max: cmp.Or(s.max, maxHTTP)}
 	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeader, ErrorLog: httpLog(log), ConnContext: webContext,
+		Handler: conns.answering(s.handler), ConnState: conns.state, ConnContext: conns.known,
+		ReadHeaderTimeout: cmp.Or(s.header, headerTimeout), ReadTimeout: cmp.Or(s.read, readTimeout),
+		WriteTimeout: cmp.Or(s.write, writeTimeout), IdleTimeout: cmp.Or(s.idle, idleTimeout),
+		MaxHeaderBytes: maxHeader, ErrorLog: httpLog(s.log),
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
@@ -55,7 +46,7 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log zerolog.
 		defer cancel()
 		stopped <- server.Shutdown(grace)
 	})
-	err := server.Serve(l)
+	err := server.Serve(conns)
 	if !stop() {
 		if err := <-stopped; err != nil {
 			return errors.Join(err, server.Close())

@@ -42,15 +42,16 @@ type Listener struct {
 	Died           func(net.Conn) // is told of a connection that a panic has ended; hooks.Hook.Died
 	Goodbye        func()         // disconnects all clients, also those about to come, before a stop; hooks.Hook.Goodbye
 
-	log   *slog.Logger
-	stats ListenerStats
-	done  chan struct{}
-	stop  sync.Once
-	work  sync.WaitGroup
+	log       *slog.Logger
+	stats     ListenerStats
+	establish listeners.EstablishFn
+	serving   chan struct{} // closed once establish is there
+	done      chan struct{}
+	stop      sync.Once
+	work      sync.WaitGroup
 
-	mu        sync.Mutex
-	conns     map[*accepted]struct{}
-	establish listeners.EstablishFn // nil: before Serve
+	mu    sync.Mutex
+	conns map[*accepted]struct{}
 }
 
 var _ listeners.Listener = (*Listener)(nil)
@@ -69,7 +70,7 @@ func (l *Listener) Stats() *ListenerStats { return &l.stats }
 
 // Init implements listeners.Listener: it opens the address.
 func (l *Listener) Init(log *slog.Logger) error {
-	l.log, l.done = log, make(chan struct{})
+	l.log, l.serving, l.done = log, make(chan struct{}), make(chan struct{})
 	l.conns = map[*accepted]struct{}{}
 	l.ConnectTimeout = cmp.Or(l.ConnectTimeout, connectTimeout)
 	if l.Visitors == nil {
@@ -107,9 +108,8 @@ func (l *Listener) Protocol() string {
 
 // Serve implements listeners.Listener: it accepts until Close.
 func (l *Listener) Serve(establish listeners.EstablishFn) {
-	l.mu.Lock()
 	l.establish = establish
-	l.mu.Unlock()
+	close(l.serving)
 	if l.Net == nil {
 		<-l.done
 		return
@@ -138,35 +138,39 @@ func (l *Listener) Serve(establish listeners.EstablishFn) {
 	}
 }
 
-// Attach serves a connection on a goroutine of its own, unless there are too many or the Listener does not serve: then the caller has to close it.
+// Attach serves a connection on a goroutine of its own, once the Listener serves; false: there are too many, or it has stopped, and the caller has
+// to close the connection.
 func (l *Listener) Attach(n net.Conn) bool {
+	select {
+	case <-l.serving:
+	case <-l.done:
+		return false
+	}
 	c := &accepted{Conn: n, l: l}
 	if !l.ProxyProtocol {
-		c.from = origin(n.RemoteAddr())
+		c.from = origin(n.RemoteAddr().String())
 	}
-	establish := l.admit(c)
-	if establish == nil {
+	if !l.admit(c) {
 		return false
 	}
 	_ = n.SetReadDeadline(time.Now().Add(l.ConnectTimeout)) // mochi sets the keepalive's once the CONNECT is there
-	go l.serve(c, establish)
+	go l.serve(c)
 	return true
 }
 
-// admit counts a connection, and returns what serves it; nil: it is refused.
-func (l *Listener) admit(c *accepted) listeners.EstablishFn {
+func (l *Listener) admit(c *accepted) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.establish == nil || l.closing() {
-		return nil
+	if l.closing() {
+		return false
 	}
 	if why := l.Visitors.admit(c.from); why != 0 {
 		l.refused(why)
-		return nil
+		return false
 	}
 	l.conns[c] = struct{}{}
 	l.work.Add(1)
-	return l.establish
+	return true
 }
 
 func (l *Listener) refused(why refusal) {
@@ -177,7 +181,7 @@ func (l *Listener) refused(why refusal) {
 	l.stats.RefusedAddress.Add(1)
 }
 
-func (l *Listener) serve(c *accepted, establish listeners.EstablishFn) {
+func (l *Listener) serve(c *accepted) {
 	defer l.work.Done()
 	defer l.release(c)
 	defer c.finish()
@@ -187,7 +191,7 @@ func (l *Listener) serve(c *accepted, establish listeners.EstablishFn) {
 		_ = c.Close()
 		return
 	}
-	if err := establish(l.ID(), c); err != nil {
+	if err := l.establish(l.ID(), c); err != nil {
 		l.log.Debug("connection ended", "error", err)
 	}
 }
@@ -207,7 +211,7 @@ func (l *Listener) enter(c *accepted) error {
 	c.Conn = n
 	l.mu.Unlock()
 	if l.ProxyProtocol {
-		from := origin(n.RemoteAddr())
+		from := origin(n.RemoteAddr().String())
 		if why := l.Visitors.enter(from); why != 0 {
 			l.refused(why)
 			return errors.New("too many connections or failed logins of its network")
@@ -343,7 +347,7 @@ func (c *accepted) LoggedIn() {
 }
 
 // LoginFailed implements hooks.Gate.
-func (c *accepted) LoginFailed() { c.l.Visitors.failed(c.from) }
+func (c *accepted) LoginFailed() { c.l.Visitors.Failed(c.from) }
 
 // Certificate returns the client's certificate, which has been verified; nil: it has shown none.
 func (c *accepted) Certificate() *x509.Certificate {

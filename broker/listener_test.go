@@ -35,6 +35,15 @@ type node struct {
 
 func serve(t *testing.T, l *broker.Listener) *node {
 	t.Helper()
+	if l.Net == nil {
+		l.Listen = "127.0.0.1:0"
+	}
+	return serveWithout(t, l)
+}
+
+// serveWithout leaves the Listener without an address when it has none.
+func serveWithout(t *testing.T, l *broker.Listener) *node {
+	t.Helper()
 	m := memory.New()
 	people, err := contacts.Open(t.Context(), m.Table(), contacts.Config{})
 	must(t, err)
@@ -47,9 +56,6 @@ func serve(t *testing.T, l *broker.Listener) *node {
 	hook := hooks.New(server, delivery.New(delivery.Config{Store: m, Directory: people}))
 	must(t, server.AddHook(hook, nil))
 	l.Died, l.Goodbye = hook.Died, hook.Goodbye
-	if l.Net == nil {
-		l.Listen = "127.0.0.1:0"
-	}
 	must(t, server.AddListener(l))
 	must(t, server.Serve())
 	t.Cleanup(func() {

@@ -64,6 +64,7 @@ func flow(cmd *cobra.Command, f *targetFlags, o loadgen.FlowOptions) error {
 
 func newIdle(t *targetFlags) *cobra.Command {
 	var o loadgen.IdleOptions
+	var web bool
 	cmd := &cobra.Command{
 		Use:   "idle",
 		Short: "Connections with one subscription each, and what the broker's memory grows by",
@@ -72,6 +73,7 @@ func newIdle(t *targetFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			target.Web = web
 			r, err := loadgen.Idle(cmd.Context(), target, o)
 			if err != nil {
 				return err
@@ -86,6 +88,7 @@ func newIdle(t *targetFlags) *cobra.Command {
 	fs.DurationVar(&o.Keepalive, "keepalive", 0, "of each (default 10m)")
 	fs.DurationVar(&o.Hold, "hold", 0, "before the memory is read (default 2s)")
 	fs.BoolVar(&o.Persistent, "persistent", false, "with persistent sessions")
+	fs.BoolVar(&web, "ws", false, "over WebSocket: --addr is the HTTP port, and --ca makes it wss")
 	return cmd
 }
 

@@ -19,6 +19,7 @@ import (
 type Target struct {
 	Addr       string
 	TLS        *tls.Config       // nil: plain TCP
+	Web        bool              // over WebSocket: Addr is that of the HTTP port
 	Version    byte              // 0: raw.V311
 	Plain      bool              // topics load/<i>, for brokers other than Godwit
 	UserPrefix string            // "": "load-"; digits make the users numbers instead of names
@@ -98,7 +99,7 @@ func (t Target) dial(ctx context.Context, r role, i int, s session) (*raw.Conn, 
 	if s.persistent {
 		c.SessionExpiry = sessionExpiry
 	}
-	d := raw.Dialer{TLS: t.TLS, Buffer: s.buffer, Source: t.source(i)}
+	d := raw.Dialer{TLS: t.TLS, Web: t.Web, Buffer: s.buffer, Source: t.source(i)}
 	return d.Dial(ctx, t.Addr, c)
 }
 

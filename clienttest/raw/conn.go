@@ -18,6 +18,7 @@ func (r Refused) Error() string {
 // A Dialer opens connections; its zero value does so in plain TCP.
 type Dialer struct {
 	TLS     *tls.Config
+	Web     bool   // MQTT over WebSocket, on the HTTP port
 	Source  net.IP // local address; nil: any
 	Buffer  int    // bytes a read may bring; 0: 4 KiB
 	Timeout time.Duration
@@ -61,6 +62,9 @@ func (d Dialer) open(ctx context.Context, addr string) (net.Conn, error) {
 	nd := net.Dialer{}
 	if d.Source != nil {
 		nd.LocalAddr = &net.TCPAddr{IP: d.Source}
+	}
+	if d.Web {
+		return d.openWeb(ctx, &nd, addr)
 	}
 	if d.TLS != nil {
 		return (&tls.Dialer{NetDialer: &nd, Config: d.TLS}).DialContext(ctx, "tcp", addr)

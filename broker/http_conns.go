@@ -1,0 +1,169 @@
+package broker
+
+import (
+	"container/list"
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+)
+
+// maxHTTP is how many connections one HTTP port has at a time; each costs about 20 KiB. WebSockets do not count: they are MQTT's.
+const maxHTTP = 4096
+
+// httpConns are the connections of an HTTP port. When there are as many as there may be, the one that has waited longest for a whole request gives
+// way to a new one: idle ones, and those that send a header octet by octet, never keep a client out. One whose request is being answered never
+// gives way. Those not answered yet count as not logged in.
+type httpConns struct {
+	net.Listener
+	max      int
+	visitors *Visitors // nil: connections are not counted per network address, as behind a proxy, which all come from
+
+	full, address atomic.Uint64 // closed because there were too many, in all and of one network address
+
+	mu      sync.Mutex
+	open    int
+	waiting list.List // of *httpConn, the longest waiting first
+}
+
+// An httpConn is one of them, until it is closed or no longer HTTP.
+type httpConn struct {
+	net.Conn
+	of      *httpConns
+	from    string
+	counted bool          // as not logged in
+	place   *list.Element // in waiting; nil: its request is being answered
+	gone    bool
+}
+
+// Accept implements net.Listener.
+func (l *httpConns) Accept() (net.Conn, error) {
+	for {
+		n, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &httpConn{Conn: n, of: l, from: origin(n.RemoteAddr().String())}
+		if l.visitors != nil {
+			if !l.visitors.wait(c.from) {
+				l.address.Add(1)
+				_ = n.Close()
+				continue
+			}
+			c.counted = true
+		}
+		l.enter(c)
+		return c, nil
+	}
+}
+
+// enter gives a connection a place, that of the longest waiting one when there is no other.
+func (l *httpConns) enter(c *httpConn) {
+	l.mu.Lock()
+	longest := l.waiting.Front()
+	full := l.open >= l.max
+	l.open++
+	c.place = l.waiting.PushBack(c)
+	l.mu.Unlock()
+	if !full {
+		return
+	}
+	l.full.Add(1)
+	if longest == nil { // all are being answered
+		_ = c.Close()
+		return
+	}
+	_ = longest.Value.(*httpConn).Close()
+}
+
+// Close frees the place.
+func (c *httpConn) Close() error {
+	c.leave()
+	return c.Conn.Close()
+}
+
+// NetConn returns the connection below.
+func (c *httpConn) NetConn() net.Conn { return c.Conn }
+
+// CloseWrite is how net/http ends a connection whose last answer must still arrive.
+func (c *httpConn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
+
+func (c *httpConn) leave() {
+	l := c.of
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.gone {
+		return
+	}
+	c.gone = true
+	l.open--
+	c.move(false)
+	c.count(false)
+}
+
+// move puts the connection at the end of those that wait, or takes it away from them. Called with the lock held.
+func (c *httpConn) move(waits bool) {
+	switch {
+	case waits && c.place == nil && !c.gone:
+		c.place = c.of.waiting.PushBack(c)
+	case !waits && c.place != nil:
+		c.of.waiting.Remove(c.place)
+		c.place = nil
+	}
+}
+
+// count has its network address count it, or no longer. Called with the lock held.
+func (c *httpConn) count(yes bool) {
+	v := c.of.visitors
+	if v == nil || c.counted == yes || yes && c.gone {
+		return
+	}
+	c.counted = yes
+	if yes {
+		v.waitAgain(c.from)
+	} else {
+		v.loggedIn(c.from)
+	}
+}
+
+// state follows http.Server.ConnState.
+func (l *httpConns) state(n net.Conn, s http.ConnState) {
+	c := n.(*httpConn)
+	switch s {
+	case http.StateHijacked:
+		c.leave()
+	case http.StateActive: // the first octet of a request
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		c.count(true)
+	case http.StateIdle: // answered
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		c.count(false)
+		c.move(true)
+	}
+}
+
+// answering marks connections whose request has come as far as its handler.
+func (l *httpConns) answering(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := r.Context().Value(httpConnKey{}).(*httpConn)
+		l.mu.Lock()
+		c.move(false)
+		l.mu.Unlock()
+		h.ServeHTTP(w, r)
+	})
+}
+
+type httpConnKey struct{}
+
+// known is http.Server.ConnContext.
+func (l *httpConns) known(ctx context.Context, n net.Conn) context.Context {
+	return webContext(context.WithValue(ctx, httpConnKey{}, n), n)
+}
