@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -137,15 +138,28 @@ type secured struct {
 	leaf *x509.Certificate
 }
 
-// shake shakes hands. A wrong certificate of the client is reported by the first result.
+// shake shakes hands. A wrong certificate of the client is reported by the first result. It has a goroutine of its own, whose stack grows large and
+// goes with it; the reader's, which would keep it, is there as long as the connection.
 func (s *secured) shake() (wrong bool, err error) {
-	if err := s.Handshake(); err != nil {
+	shaken := make(chan error, 1)
+	go func() { shaken <- s.guarded() }()
+	if err := <-shaken; err != nil {
 		return badCertificate(s.Conn, err), err
 	}
 	if chains := s.ConnectionState().VerifiedChains; len(chains) > 0 {
 		s.leaf = chains[0][0]
 	}
 	return false, nil
+}
+
+// guarded keeps a panic to the connection that caused it.
+func (s *secured) guarded() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a panic ended the handshake: %T", r)
+		}
+	}()
+	return s.Handshake()
 }
 
 // Certificate returns the client's certificate, which has been verified; nil: it has shown none.
