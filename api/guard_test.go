@@ -95,6 +95,7 @@ func TestGuards(t *testing.T) {
 		{"an empty admin token", "GET", "/v1/admin/users", set("Authorization", "Bearer "), 401, api.CodeUnauthorized},
 		{"the admin token as Basic", "GET", "/v1/admin/users", set("Authorization", "Basic "+secret), 401, api.CodeUnauthorized},
 		{"no such route of the operator", "GET", "/v1/admin/nothing", nil, 401, api.CodeUnauthorized},
+		{"long headers", "GET", "/healthz", set("Cookie", strings.Repeat("x", 40_000)), 431, api.CodeTooLarge},
 		{"no such route", "GET", "/nothing", nil, 404, api.CodeNotFound},
 		{"another method", "DELETE", "/healthz", nil, 405, api.CodeMethod},
 	} {
