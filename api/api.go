@@ -90,6 +90,9 @@ func New(ctx context.Context, cfg Config) (*API, error) {
 	return a, nil
 }
 
+// SetAdminToken replaces the operator's token, for requests from now on; empty: /v1/admin is closed on the HTTP port.
+func (a *API) SetAdminToken(token string) { a.token.Store(&token) }
+
 // outside mounts what only the HTTP port has.
 func (a *API) outside(s *site) {
 	for route, h := range map[string]Handler{

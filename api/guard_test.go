@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,6 +124,20 @@ func TestGuards(t *testing.T) {
 		if got := a.Refused(reason); got != want {
 			t.Errorf("%s: %d, want %d", api.Refusals[reason], got, want)
 		}
+	}
+}
+
+func TestAdminTokenIsReplaced(t *testing.T) {
+	a := newAPI(t, api.Config{AdminToken: "old"})
+	ask := func(token string) int {
+		return get(a.Public(), "GET", "/v1/admin/users?limit=0", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }).Code
+	}
+	before := []int{ask("old"), ask(secret)}
+	a.SetAdminToken(secret)
+	after := []int{ask("old"), ask(secret)}
+	a.SetAdminToken("")
+	if got := append(append(before, after...), ask(""), ask(secret)); !slices.Equal(got, []int{400, 401, 401, 400, 404, 404}) {
+		t.Errorf("got %v", got)
 	}
 }
 
