@@ -56,7 +56,7 @@ func (a *API) status(s sms.Status) Gateway {
 	v := Gateway{
 		Name: s.Name, Linked: s.Linked, Paused: s.Paused, Until: date(s.Until), Window: s.Window, Rate: s.Rate, Under: s.Under, Waiting: s.Waiting,
 	}
-	if s.Cause != 0 {
+	if s.Cause != 0 && (v.Until != "" || !s.Linked) { // else it is over, though nothing has shown yet that it works again
 		v.Cause = because(s.Err)
 	}
 	if g, ok := a.fitted(s.Name); ok {

@@ -22,9 +22,26 @@ func (a *API) door(s *site, next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		answered := &answered{ResponseWriter: w, r: r, counts: s.counts}
 		defer a.recovered(answered, r)
+		if tooLong(r.Header) {
+			a.Fail(answered, r, NewProblem(http.StatusRequestHeaderFieldsTooLarge, CodeTooLarge, "the headers are larger than %d octets", maxFields))
+			return
+		}
 		next.ServeHTTP(answered, r)
 		answered.count(http.StatusOK) // it said nothing
 	})
+}
+
+// maxFields bounds the names and values of a request's headers, in octets; net/http bounds them with the URL, and answers no problem.
+const maxFields = 32 << 10
+
+func tooLong(h http.Header) bool {
+	n := 0
+	for name, values := range h {
+		for _, v := range values {
+			n += len(name) + len(v)
+		}
+	}
+	return n > maxFields
 }
 
 // recovered answers a panic of ours with 500. What it was about may have a text or a number in it, so only its type is logged.

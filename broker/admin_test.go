@@ -140,7 +140,7 @@ func TestMessages(t *testing.T) {
 	}
 	for query, want := range map[string][]string{
 		"": {failed, waits, pushed}, "?state=delivered": {pushed}, "?to=boiler": {waits}, "?from=ann&state=failed": {failed}, "?from=bo": nil, "?limit=1": {failed},
-		"?before=" + waits: {pushed},
+		"?before=" + waits: {pushed}, "?open=true": {waits}, "?open=true&limit=1": {waits}, "?open=false&state=delivered": {pushed}, "?open=true&from=bo": nil,
 	} {
 		if got := ids(query); strings.Join(got, " ") != strings.Join(want, " ") {
 			t.Errorf("%s: got %v, want %v", query, got, want)
@@ -187,6 +187,7 @@ func TestBadRequests(t *testing.T) {
 		{"limit", "GET", "/v1/admin/users?limit=0", "", 400, api.CodeBadRequest},
 		{"limit too large", "GET", "/v1/admin/messages?limit=1001", "", 400, api.CodeBadRequest},
 		{"misspelt filter", "GET", "/v1/admin/messages?sate=failed", "", 400, api.CodeBadRequest},
+		{"perhaps open", "GET", "/v1/admin/messages?open=perhaps", "", 400, api.CodeBadRequest},
 		{"unknown state", "GET", "/v1/admin/messages?state=done", "", 400, api.CodeBadRequest},
 		{"a state that is in memory only", "GET", "/v1/admin/messages?state=pushing", "", 400, api.CodeBadRequest},
 		{"malformed address in a filter", "GET", "/v1/admin/messages?to=%2b0", "", 400, api.CodeBadRequest},

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -65,11 +66,61 @@ func TestHostAndOrigin(t *testing.T) {
 	}
 }
 
-func TestTheHTTPPortHasNoAdminAPI(t *testing.T) {
+func TestAdminOnTheHTTPPort(t *testing.T) {
 	h := start(t, testConfig(t))
 	var p api.Problem
-	if status := h.get("/v1/admin/users", "", "", &p); status != 404 || p.Code != api.CodeNotFound {
-		t.Errorf("%d %+v", status, p)
+	if status := h.get("/v1/admin/users", "", "", &p); status != 404 || p.Code != api.CodeNotFound || p.Type != "http://"+h.where.HTTP+"/docs/errors#not_found" {
+		t.Errorf("without a token configured: %d %+v", status, p)
+	}
+	cfg := testConfig(t)
+	cfg.Admin.Token = "secret"
+	h = start(t, cfg)
+	for token, want := range map[string]int{"": 401, "Bearer secre": 401, "Bearer secret": 200, "Basic secret": 401} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+h.where.HTTP+"/v1/admin/stats", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			req.Header.Set("Authorization", token)
+		}
+		if status := do(t, http.DefaultClient, req, nil); status != want {
+			t.Errorf("%q: %d, want %d", token, status, want)
+		}
+	}
+}
+
+// A page leads to the next, and an error to its section.
+func TestPages(t *testing.T) {
+	h := start(t, testConfig(t))
+	var page string
+	for path, want := range map[string]string{
+		"/": `href="/docs/"`, "/docs/": `href="/docs/errors"`, "/docs/errors": `id="bad_request"`, "/docs/readme": "<h1", "/docs/http": `href="/docs/operating#backup"`,
+		"/docs/style.css": "prefers-color-scheme: dark", "/openapi.json": `"openapi":"3.1.0"`,
+	} {
+		if status := h.get(path, "", "", &page); status != 200 || !strings.Contains(page, want) {
+			t.Errorf("%s: %d, without %s", path, status, want)
+		}
+	}
+}
+
+func TestStats(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.SMS.Price = map[string]config.Money{"*": {Micros: 50_000, Currency: "EUR"}}
+	h := start(t, cfg)
+	ann, anns := h.phone("4917604069001")
+	_, bos := h.phone("4917604069002")
+	receipt(t, anns, send(t, ann, "to/4917604069002", "hello"), "delivered")
+	next(t, bos, "/in/")
+	receipt(t, anns, send(t, ann, "to/nobody", "hello"), "failed")
+	var s api.Stats
+	if status := h.ask("GET", "/v1/admin/stats", "", &s); status != 200 {
+		t.Fatal(status)
+	}
+	if s.Devices != (api.DeviceStats{Connected: 2, Ready: 2}) || s.Messages.Accepted.To != 2 || s.Messages.Settled.Push != 1 || s.Messages.Settled.Failed != 1 || s.Messages.Open != 0 {
+		t.Errorf("%+v %+v", s.Devices, s.Messages)
+	}
+	if !s.Health.Ready || s.Version == "" || s.Started == "" || len(s.Gateways) != 1 || s.Money.Day == "" || s.SMS.Storm {
+		t.Errorf("%+v", s)
 	}
 }
 
@@ -90,7 +141,11 @@ func TestMetrics(t *testing.T) {
 		`godwit_sms_submitted_total{gateway="console",result="unknown"} 0`, `godwit_sms_segments_total{gateway="console"} 0`, "godwit_sms_queue 0",
 		`godwit_dlr_total{gateway="console",state="delivered"} 0`, `godwit_mo_total{gateway="console",result="conversation"} 0`, `godwit_mo_total{gateway="console",result="unmatched"} 0`,
 		`godwit_mo_total{gateway="console",result="contact"} 0`, `godwit_mo_total{gateway="console",result="stop"} 0`,
-		`godwit_mo_total{gateway="console",result="repeated"} 0`, `godwit_sms_spend_total{currency="EUR"} 0`, `godwit_refused_total{reason="callback"} 0`, "godwit_fallback_held 0", "godwit_duplicates_total 0", `godwit_refused_total{reason="topic"} 0`, "godwit_panics_recovered_total 0",
+		`godwit_mo_total{gateway="console",result="repeated"} 0`, `godwit_sms_spend_total{currency="EUR"} 0`, `godwit_refused_total{reason="callback"} 0`, "godwit_fallback_held 0", "godwit_duplicates_total 0", `godwit_refused_total{reason="topic"} 0`, `godwit_refused_total{reason="http_login"} 0`, `godwit_refused_total{reason="http_address"} 0`,
+		`godwit_refused_total{reason="http_insecure"} 0`, `godwit_refused_total{reason="host"} 0`, `godwit_refused_total{reason="origin"} 0`,
+		`godwit_refused_total{reason="connections"} 0`, `godwit_refused_total{reason="address"} 0`, `godwit_http_requests_total{code="5xx",route="none"} 0`,
+		`godwit_http_requests_total{code="2xx",route="GET /v1/admin/messages/{id}"} 0`, `godwit_http_requests_total{code="4xx",route="GET /gateway/{name}/dlr"} 0`,
+		"godwit_panics_recovered_total 0",
 		"go_goroutines ", "process_open_fds ",
 	} {
 		if !strings.Contains(text, "\n"+want) {
