@@ -109,7 +109,7 @@ func (b *Broker) serve(ctx context.Context, d *doors, db store, people *contacts
 	r.engine = delivery.New(b.engineConfig(db, people, optOuts))
 	r.server = mqtt.New(Settings(int(b.cfg.Limits.Packet), b.cfg.Limits.Connections, NewLog(quieter(b.opt.Log))))
 	r.hook = hooks.New(r.server, r.engine, hooks.Options{
-		SendRate: float64(b.cfg.Limits.SendRate), KeepaliveMax: b.cfg.Limits.KeepaliveMax.Std(), AfterMax: b.cfg.Push.AfterMax.Std(),
+		SendRate: float64(b.cfg.Limits.SendRate), KeepaliveMax: b.cfg.Limits.KeepaliveMax.Std(),
 	})
 	if err := r.server.AddHook(r.hook, nil); err != nil {
 		return fmt.Errorf("broker: %w", err)

@@ -207,9 +207,6 @@ func (e *Engine) Directory() *contacts.Directory { return e.cfg.Directory }
 // Stats returns the engine's counters.
 func (e *Engine) Stats() *Stats { return e.stats }
 
-// AfterMax is the longest `after` of a message; longer ones are clamped.
-func (e *Engine) AfterMax() time.Duration { return e.cfg.AfterMax }
-
 // Recovered is closed once every open message of the store is known again; messages are accepted and pushed before.
 func (e *Engine) Recovered() <-chan struct{} { return e.recovered }
 
