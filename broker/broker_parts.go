@@ -44,6 +44,10 @@ func (b *Broker) engineConfig(db store, people *contacts.Directory, optOuts *sms
 		Response: s.ResponseTimeout.Std(), DLRTimeout: s.DLRTimeout.Std(),
 		AckTimeout: p.AckTimeout.Std(), AfterMax: p.AfterMax.Std(), OfflineGrace: atLeast(p.OfflineGrace), StormHold: atLeast(p.StormHold), Window: p.Window,
 		RestartGrace: orNone(p.RestartGrace), Inbox: l.Inbox, InboxAge: l.InboxAge.Std(), History: orNone(l.History), Notices: l.Notices,
+		ChangesPerDay: b.cfg.Contacts.ChangesPerDay,
+	}
+	if cfg.ChangesPerDay == 0 {
+		cfg.ChangesPerDay = -1
 	}
 	for _, n := range s.Numbers {
 		cfg.Numbers = append(cfg.Numbers, contacts.Number(n))

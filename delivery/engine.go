@@ -49,6 +49,8 @@ type Config struct {
 	InboxAge     time.Duration // 30 d
 	History      time.Duration // 30 d; negative: only until seen
 	Notices      int           // 1,000
+
+	ChangesPerDay int // numbers that a user may newly ask about in a day, 20,000; negative: none
 }
 
 // Retry is how attempts at an SMS are repeated that ended without one.
@@ -98,6 +100,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.InboxAge, 30*day)
 	orDefault(&c.History, 30*day)
 	orDefault(&c.Notices, 1000)
+	orDefault(&c.ChangesPerDay, 20_000)
 	return c
 }
 
