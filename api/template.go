@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -177,9 +178,10 @@ func (a *alerts) name() string {
 	return a.Title
 }
 
-// summary is what the rule's author wrote for people: for all alerts, or else for the first.
+// summary is what the rule's author wrote for people: for all alerts, or else for the first that fires.
 func (a *alerts) summary() string {
-	for _, from := range []map[string]string{a.CommonAnnotations, a.Alerts[0].Annotations} {
+	first := max(0, slices.IndexFunc(a.Alerts, func(one alert) bool { return one.Status != "resolved" }))
+	for _, from := range []map[string]string{a.CommonAnnotations, a.Alerts[first].Annotations} {
 		for _, name := range []string{"summary", "description"} {
 			if text := strings.TrimSpace(from[name]); text != "" {
 				return text
