@@ -25,11 +25,6 @@ type Estimate struct {
 	Reason   delivery.Reason `json:"reason,omitempty"`
 }
 
-func (s *sending) handleQuotes(site *site) {
-	op := s.ofUser(operation("POST /v1/quote", "quoteMessage", tagSend, "What would happen to a message, and what it would cost; nothing is sent"))
-	register(site, op, s.quote)
-}
-
 // codeRateContacts says that a user has asked about too many new numbers today.
 const codeRateContacts = "rate_contacts"
 

@@ -28,8 +28,21 @@ var roots = []struct {
 	root delivery.Root
 }{{"/to", delivery.RootTo}, {"/app", delivery.RootApp}, {"/sms", delivery.RootSMS}}
 
-// handle mounts the routes.
-func (s *sending) handle(site *site) {
+func newSending(a *API) *sending {
+	s := &sending{API: a}
+	s.paces.set(a.cfg.SendRate)
+	s.quotes.set(a.cfg.SendRate)
+	return s
+}
+
+// SetSendRate changes how many messages a second a user may send.
+func (a *API) SetSendRate(perSecond float64) {
+	a.sending.paces.set(perSecond)
+	a.sending.quotes.set(perSecond)
+}
+
+// mount mounts the routes.
+func (s *sending) mount(site *site) {
 	site.handle("POST /to", s.handler(s.send(delivery.RootTo)))
 	for _, r := range roots {
 		h := s.handler(s.send(r.root))
@@ -37,6 +50,7 @@ func (s *sending) handle(site *site) {
 		site.handle("POST "+r.path+"/{address}/{key}", h)
 	}
 	s.describeSending(site)
+	register(site, s.ofUser(operation("POST /v1/quote", "quoteMessage", tagSend, "What would happen to a message, and what it would cost; nothing is sent")), s.quote)
 }
 
 // send answers 202 once the message is durable.
