@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/config"
 	"github.com/seed-7a41469f/godwit/picture"
 	"github.com/seed-7a41469f/godwit/sms/smstest"
@@ -31,9 +31,9 @@ func startCarrier(t *testing.T, change func(*config.Config)) (*host, *smstest.Se
 	return start(t, cfg), smsc
 }
 
-func (h *host) gateway() broker.Gateway {
+func (h *host) gateway() api.Gateway {
 	h.t.Helper()
-	var list broker.Gateways
+	var list api.Gateways
 	if status := h.ask("GET", "/v1/admin/gateways", "", &list); status != 200 || len(list.Gateways) != 1 {
 		h.t.Fatalf("%d %+v", status, list)
 	}
@@ -41,7 +41,7 @@ func (h *host) gateway() broker.Gateway {
 }
 
 // order gives an order to the gateway and returns how it fares then.
-func (h *host) order(what, body string) (g broker.Gateway) {
+func (h *host) order(what, body string) (g api.Gateway) {
 	h.t.Helper()
 	if status := h.ask("POST", "/v1/admin/gateways/carrier/"+what, body, &g); status != 200 {
 		h.t.Fatalf("%s: %d %+v", what, status, g)
@@ -65,7 +65,7 @@ func until(t *testing.T, so func() bool) {
 
 func TestPauseAndResumeAGateway(t *testing.T) {
 	h, smsc := startCarrier(t, nil)
-	want := broker.Gateway{Name: "carrier", Kind: "smstest", DLR: true, Linked: true, Window: 10}
+	want := api.Gateway{Name: "carrier", Kind: "smstest", DLR: true, Linked: true, Window: 10}
 	if g := h.gateway(); g != want {
 		t.Errorf("%+v", g)
 	}
@@ -113,7 +113,7 @@ func TestStopWhileDraining(t *testing.T) {
 	smsc.Next(1, smstest.Fault{Submit: smstest.Slow, For: 7 * time.Second, DLR: smstest.NoDLR})
 	send(t, ann, "sms/4917604069003", "hello")
 	until(t, func() bool { return h.gateway().Under == 1 })
-	drained := make(chan broker.Gateway, 1)
+	drained := make(chan api.Gateway, 1)
 	go func() { drained <- h.order("pause?drain=true", "") }()
 	until(t, func() bool { return h.gateway().Paused })
 	if err := h.stop(); err != nil {
@@ -147,7 +147,7 @@ func TestTestOfAGateway(t *testing.T) {
 			t.Errorf("%s: %d, want %d: %+v", body, got, status, into)
 		}
 	}
-	var done broker.Test
+	var done api.Test
 	try(`{"number":"+49 176 0406 9003"}`, 200, &done)
 	if !done.Taken || done.Gateway != "carrier" || done.To != "4917604069003" || len(done.Segments) != 1 || done.Segments[0].ID == "" || done.Price != "0.05 EUR" {
 		t.Errorf("%+v", done)
@@ -156,29 +156,29 @@ func TestTestOfAGateway(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	smsc.Next(1, smstest.Fault{Submit: smstest.Reject})
-	done = broker.Test{}
+	done = api.Test{}
 	try(`{"number":"4917604069003","text":"once more"}`, 200, &done)
 	if done.Taken || len(done.Segments) != 1 || !strings.HasPrefix(done.Segments[0].Error, "permanent: ") || done.Price != "0 EUR" {
 		t.Errorf("rejected: %+v", done)
 	}
 	h.order("pause", "")
 	try(`{"number":"4917604069003","text":"while it is paused"}`, 200, &done)
-	var p broker.Problem
+	var p api.Problem
 	try(`{"number":"4917604069003","text":"`+strings.Repeat("x", 700)+`"}`, 409, &p)
-	if p.Code != broker.CodeRefused || !strings.Contains(p.Detail, "budget_day") {
+	if p.Code != api.CodeRefused || !strings.Contains(p.Detail, "budget_day") {
 		t.Errorf("over the budget: %+v", p)
 	}
 	try(`{"number":"8821234567890"}`, 409, &p)
-	if p.Code != broker.CodeRefused || strings.Contains(p.Detail, "8821234567890") {
+	if p.Code != api.CodeRefused || strings.Contains(p.Detail, "8821234567890") {
 		t.Errorf("a satellite: %+v", p)
 	}
 	h.ask("POST", "/v1/admin/optouts", `{"number":"4917604069004"}`, nil)
 	try(`{"number":"4917604069004"}`, 409, &p)
-	if p.Code != broker.CodeRefused || strings.Contains(p.Detail, "4917604069004") {
+	if p.Code != api.CodeRefused || strings.Contains(p.Detail, "4917604069004") {
 		t.Errorf("opted out: %+v", p)
 	}
-	var money broker.Money
-	if status := h.ask("GET", "/v1/admin/money", "", &money); status != 200 || money != (broker.Money{Day: "0.1 EUR", DayBudget: "0.25 EUR", Month: "0.1 EUR"}) {
+	var money api.Money
+	if status := h.ask("GET", "/v1/admin/money", "", &money); status != 200 || money != (api.Money{Day: "0.1 EUR", DayBudget: "0.25 EUR", Month: "0.1 EUR"}) {
 		t.Errorf("%d %+v", status, money)
 	}
 	var text string
@@ -203,12 +203,12 @@ func TestWire(t *testing.T) {
 func TestOptOuts(t *testing.T) {
 	h, smsc := startCarrier(t, nil)
 	const path = "/v1/admin/optouts"
-	var o broker.OptOut
+	var o api.OptOut
 	if status := h.ask("POST", path, `{"number":"+49 176 04069005","note":"asked by phone"}`, &o); status != 201 || o.Number != "4917604069005" || o.Note != "asked by phone" || o.At == "" || o.Word != "" {
 		t.Errorf("add: %d %+v", status, o)
 	}
-	var p broker.Problem
-	if status := h.ask("POST", path, `{"number":"4917604069005"}`, &p); status != 409 || p.Code != broker.CodeExists || strings.Contains(p.Detail, "4917604069005") {
+	var p api.Problem
+	if status := h.ask("POST", path, `{"number":"4917604069005"}`, &p); status != 409 || p.Code != api.CodeExists || strings.Contains(p.Detail, "4917604069005") {
 		t.Errorf("add again: %d %+v", status, p)
 	}
 	ann, anns := h.phone("ann")
@@ -216,19 +216,19 @@ func TestOptOuts(t *testing.T) {
 	receipt(t, anns, send(t, ann, "to/4917604069003", "hello"), "delivered")
 	smsc.MO("4917604069003", ownNumber, " stop. ")
 	next(t, anns, "/sms/4917604069003/")
-	var page broker.OptOuts
+	var page api.OptOuts
 	until(t, func() bool { h.ask("GET", path, "", &page); return len(page.OptOuts) == 2 })
 	if o := page.OptOuts[0]; o.Number != "4917604069003" || o.Word == "" || o.Gateway != "carrier" || o.At == "" {
 		t.Errorf("by a stop word: %+v", o)
 	}
 	receipt(t, anns, send(t, ann, "to/4917604069003", "still there?"), "failed")
 
-	page = broker.OptOuts{}
+	page = api.OptOuts{}
 	if h.ask("GET", path+"?limit=1", "", &page); len(page.OptOuts) != 1 || page.Next != "4917604069003" {
 		t.Errorf("first page: %+v", page)
 	}
 	after := page.Next
-	page = broker.OptOuts{}
+	page = api.OptOuts{}
 	if h.ask("GET", path+"?limit=1&after="+after, "", &page); len(page.OptOuts) != 1 || page.Next != "" || page.OptOuts[0].Number != "4917604069005" {
 		t.Errorf("second page: %+v", page)
 	}
@@ -248,18 +248,18 @@ func TestUnmatched(t *testing.T) {
 	smsc.MO("4917604069007", ownNumber, "who is this?")
 	smsc.MO("4917604069008", ownNumber, "and I?")
 	const path = "/v1/admin/unmatched"
-	var page broker.Unmatched
-	until(t, func() bool { page = broker.Unmatched{}; h.ask("GET", path, "", &page); return len(page.Unmatched) == 2 })
+	var page api.Unmatched
+	until(t, func() bool { page = api.Unmatched{}; h.ask("GET", path, "", &page); return len(page.Unmatched) == 2 })
 	old := page.Unmatched[1]
 	if old.From != "4917604069007" || old.To != ownNumber || old.Text != "who is this?" || old.At == "" || old.ID == "" {
 		t.Errorf("%+v", page)
 	}
-	page = broker.Unmatched{}
+	page = api.Unmatched{}
 	if h.ask("GET", path+"?limit=1", "", &page); len(page.Unmatched) != 1 || page.Next == "" {
 		t.Errorf("first page: %+v", page)
 	}
 	before := page.Next
-	page = broker.Unmatched{}
+	page = api.Unmatched{}
 	if h.ask("GET", path+"?limit=1&before="+before, "", &page); len(page.Unmatched) != 1 || page.Unmatched[0] != old {
 		t.Errorf("second page: %+v", page)
 	}
@@ -270,12 +270,12 @@ func TestUnmatched(t *testing.T) {
 	if got := next(t, anns, "u/ann/sms/4917604069007/"); string(got.Payload) != "who is this?" {
 		t.Errorf("got %q", got.Payload)
 	}
-	var p broker.Problem
-	if status := h.ask("POST", path+"/"+old.ID+"/assign", `{"address":"ann"}`, &p); status != 409 || p.Code != broker.CodeTooLate {
+	var p api.Problem
+	if status := h.ask("POST", path+"/"+old.ID+"/assign", `{"address":"ann"}`, &p); status != 409 || p.Code != api.CodeTooLate {
 		t.Errorf("assign again: %d %+v", status, p)
 	}
 	if status := h.ask("POST", path+"/"+m.ID+"/assign", `{"address":"ann"}`, &p); status != 404 {
 		t.Errorf("assign what is matched: %d %+v", status, p)
 	}
-	until(t, func() bool { page = broker.Unmatched{}; h.ask("GET", path, "", &page); return len(page.Unmatched) == 1 })
+	until(t, func() bool { page = api.Unmatched{}; h.ask("GET", path, "", &page); return len(page.Unmatched) == 1 })
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/eclipse/paho.golang/paho"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/broker"
 	"github.com/seed-7a41469f/godwit/config"
 	"github.com/seed-7a41469f/godwit/picture"
@@ -22,26 +23,26 @@ func TestUsers(t *testing.T) {
 	h := start(t, cfg)
 	users := "/v1/admin/users"
 
-	var added broker.Credential
+	var added api.Credential
 	if status := h.ask("POST", users, `{"address":"+4917604069001","device":"first"}`, &added); status != 201 || added.Address != "4917604069001" || added.Token == "" || added.ID == "" {
 		t.Fatalf("add: %d %+v", status, added)
 	}
 	if status := tryLogin(t, h, "4917604069001", added.Token); status != 0 {
 		t.Errorf("its token does not log in: 0x%02X", status)
 	}
-	var seen broker.User
+	var seen api.User
 	if status := h.ask("GET", users+"/4917604069001", "", &seen); status != 200 || seen.LastSeen == "" || seen.LastSeen < seen.Since { // the hour that is kept began earlier
 		t.Errorf("seen: %d %+v", status, seen)
 	}
-	var p broker.Problem
-	if status := h.ask("POST", users, `{"address":"4917604069001"}`, &p); status != 409 || p.Code != broker.CodeExists || p.Status != 409 || strings.Contains(p.Detail, "4917604069001") {
+	var p api.Problem
+	if status := h.ask("POST", users, `{"address":"4917604069001"}`, &p); status != 409 || p.Code != api.CodeExists || p.Status != 409 || strings.Contains(p.Detail, "4917604069001") {
 		t.Errorf("add again: %d %+v", status, p)
 	}
-	var second broker.Credential
+	var second api.Credential
 	if status := h.ask("POST", users+"/4917604069001/tokens", `{"device":"tablet"}`, &second); status != 201 || second.Token == added.Token {
 		t.Errorf("token: %d %+v", status, second)
 	}
-	var u broker.User
+	var u api.User
 	if status := h.ask("GET", users+"/4917604069001", "", &u); status != 200 || !u.Registered || len(u.Tokens) != 2 || u.Tokens[1].Device != "tablet" || u.Tokens[1].ID != second.ID {
 		t.Errorf("show: %d %+v", status, u)
 	}
@@ -64,7 +65,7 @@ func TestUsers(t *testing.T) {
 		t.Errorf("remove: %d", status)
 	}
 	for _, method := range []string{"GET", "DELETE"} {
-		if status := h.ask(method, users+"/4917604069001", "", &p); status != 404 || p.Code != broker.CodeNotFound {
+		if status := h.ask(method, users+"/4917604069001", "", &p); status != 404 || p.Code != api.CodeNotFound {
 			t.Errorf("%s after remove: %d %+v", method, status, p)
 		}
 	}
@@ -98,7 +99,7 @@ func TestUserPages(t *testing.T) {
 	}
 	var all []string
 	for after, pages := "", 0; ; pages++ {
-		var page broker.Users
+		var page api.Users
 		if status := h.ask("GET", "/v1/admin/users?limit=2&after="+after, "", &page); status != 200 || len(page.Users) > 2 || pages > 3 {
 			t.Fatalf("%d %+v", status, page)
 		}
@@ -128,7 +129,7 @@ func TestMessages(t *testing.T) {
 
 	ids := func(query string) (found []string) {
 		t.Helper()
-		var page broker.Messages
+		var page api.Messages
 		if status := h.ask("GET", "/v1/admin/messages"+query, "", &page); status != 200 {
 			t.Fatalf("%s: %d", query, status)
 		}
@@ -155,8 +156,8 @@ func TestMessages(t *testing.T) {
 		t.Errorf("cancel: %d %+v", status, m)
 	}
 	receipt(t, anns, waits, "failed")
-	var late broker.Problem
-	if status := h.ask("POST", "/v1/admin/messages/"+pushed+"/cancel", "", &late); status != 409 || late.Code != broker.CodeTooLate {
+	var late api.Problem
+	if status := h.ask("POST", "/v1/admin/messages/"+pushed+"/cancel", "", &late); status != 409 || late.Code != api.CodeTooLate {
 		t.Errorf("cancel what was delivered: %d %+v", status, late)
 	}
 	if status := h.ask("POST", "/v1/admin/messages/"+waits+"/retry", "", &m); status != 200 || m.State != "accepted" || m.ID != waits {
@@ -172,70 +173,70 @@ func TestBadRequests(t *testing.T) {
 		status                   int
 		code                     string
 	}{
-		{"no JSON", "POST", "/v1/admin/users", "address=x", 400, broker.CodeBadRequest},
-		{"unknown field", "POST", "/v1/admin/users", `{"address":"x","adress":"y"}`, 400, broker.CodeBadRequest},
-		{"two objects", "POST", "/v1/admin/users", `{"address":"x"}{"address":"y"}`, 400, broker.CodeBadRequest},
-		{"no address", "POST", "/v1/admin/users", "", 400, broker.CodeBadRequest},
-		{"too short a number", "POST", "/v1/admin/users", `{"address":"12345"}`, 400, broker.CodeBadRequest},
-		{"full-width digits", "POST", "/v1/admin/users", `{"address":"４９１７６０４０６９００１"}`, 400, broker.CodeBadRequest},
-		{"too large", "POST", "/v1/admin/users", `{"address":"` + strings.Repeat("x", 100_000) + `"}`, 413, broker.CodeBadRequest},
-		{"long label", "POST", "/v1/admin/users", `{"address":"x","device":"` + strings.Repeat("x", 101) + `"}`, 400, broker.CodeBadRequest},
-		{"malformed address", "GET", "/v1/admin/users/UPPER", "", 400, broker.CodeBadRequest},
-		{"path in an address", "GET", "/v1/admin/users/..%2f..%2fetc", "", 400, broker.CodeBadRequest},
-		{"unknown user", "POST", "/v1/admin/users/x/tokens", "{}", 404, broker.CodeNotFound},
-		{"limit", "GET", "/v1/admin/users?limit=0", "", 400, broker.CodeBadRequest},
-		{"limit too large", "GET", "/v1/admin/messages?limit=1001", "", 400, broker.CodeBadRequest},
-		{"misspelt filter", "GET", "/v1/admin/messages?sate=failed", "", 400, broker.CodeBadRequest},
-		{"unknown state", "GET", "/v1/admin/messages?state=done", "", 400, broker.CodeBadRequest},
-		{"a state that is in memory only", "GET", "/v1/admin/messages?state=pushing", "", 400, broker.CodeBadRequest},
-		{"malformed address in a filter", "GET", "/v1/admin/messages?to=%2b0", "", 400, broker.CodeBadRequest},
-		{"malformed before", "GET", "/v1/admin/messages?before=x", "", 400, broker.CodeBadRequest},
-		{"malformed id", "GET", "/v1/admin/messages/x", "", 400, broker.CodeBadRequest},
-		{"unknown id", "GET", "/v1/admin/messages/" + unknown, "", 404, broker.CodeNotFound},
-		{"order for an unknown id", "POST", "/v1/admin/messages/" + unknown + "/retry", "", 404, broker.CodeNotFound},
-		{"order for a malformed id", "POST", "/v1/admin/messages/x/cancel", "", 400, broker.CodeBadRequest},
-		{"unknown order", "POST", "/v1/admin/messages/" + unknown + "/explode", "", 404, broker.CodeNotFound},
-		{"unknown route", "GET", "/v1/admin", "", 404, broker.CodeNotFound},
-		{"filter of gateways", "GET", "/v1/admin/gateways?name=console", "", 400, broker.CodeBadRequest},
-		{"pause nobody", "POST", "/v1/admin/gateways/nobody/pause", "", 404, broker.CodeNotFound},
-		{"pause by a path", "POST", "/v1/admin/gateways/..%2fconsole/pause", "", 404, broker.CodeNotFound},
-		{"drain perhaps", "POST", "/v1/admin/gateways/console/pause?drain=perhaps", "", 400, broker.CodeBadRequest},
-		{"drain for a day", "POST", "/v1/admin/gateways/console/pause?drain=true&wait=24h", "", 400, broker.CodeBadRequest},
-		{"drain for no time", "POST", "/v1/admin/gateways/console/pause?drain=true&wait=-1s", "", 400, broker.CodeBadRequest},
-		{"misspelt drain", "POST", "/v1/admin/gateways/console/pause?darin=true", "", 400, broker.CodeBadRequest},
-		{"resume nobody", "POST", "/v1/admin/gateways/nobody/resume", "", 404, broker.CodeNotFound},
-		{"resume with a parameter", "POST", "/v1/admin/gateways/console/resume?now=1", "", 400, broker.CodeBadRequest},
-		{"pause by GET", "GET", "/v1/admin/gateways/console/pause", "", 404, broker.CodeNotFound},
-		{"test nobody", "POST", "/v1/admin/gateways/nobody/test", `{"number":"4917604069001"}`, 404, broker.CodeNotFound},
-		{"test without a number", "POST", "/v1/admin/gateways/console/test", "{}", 400, broker.CodeBadRequest},
-		{"test to a name", "POST", "/v1/admin/gateways/console/test", `{"number":"ann"}`, 400, broker.CodeBadRequest},
-		{"test with a national number and no region", "POST", "/v1/admin/gateways/console/test", `{"number":"0176 04069001"}`, 400, broker.CodeBadRequest},
-		{"test with a novel", "POST", "/v1/admin/gateways/console/test", `{"number":"4917604069001","text":"` + strings.Repeat("x", 1001) + `"}`, 400, broker.CodeBadRequest},
-		{"wire of nobody", "POST", "/v1/admin/gateways/nobody/wire", `{"on":true}`, 404, broker.CodeNotFound},
-		{"wire neither on nor off", "POST", "/v1/admin/gateways/console/wire", "{}", 400, broker.CodeBadRequest},
-		{"wire of a word", "POST", "/v1/admin/gateways/console/wire", `{"on":"yes"}`, 400, broker.CodeBadRequest},
-		{"opt out nobody", "POST", "/v1/admin/optouts", "{}", 400, broker.CodeBadRequest},
-		{"opt out a name", "POST", "/v1/admin/optouts", `{"number":"ann"}`, 400, broker.CodeBadRequest},
-		{"opt out with a novel", "POST", "/v1/admin/optouts", `{"number":"4917604069001","note":"` + strings.Repeat("x", 101) + `"}`, 400, broker.CodeBadRequest},
-		{"let in whom nobody shut out", "DELETE", "/v1/admin/optouts/4917604069001", "", 404, broker.CodeNotFound},
-		{"let in a name", "DELETE", "/v1/admin/optouts/ann", "", 400, broker.CodeBadRequest},
-		{"filter of opt-outs", "GET", "/v1/admin/optouts?number=1", "", 400, broker.CodeBadRequest},
-		{"limit of opt-outs", "GET", "/v1/admin/optouts?limit=many", "", 400, broker.CodeBadRequest},
-		{"unmatched before a word", "GET", "/v1/admin/unmatched?before=now", "", 400, broker.CodeBadRequest},
-		{"filter of unmatched", "GET", "/v1/admin/unmatched?to=ann", "", 400, broker.CodeBadRequest},
-		{"assign a malformed id", "POST", "/v1/admin/unmatched/x/assign", `{"address":"ann"}`, 400, broker.CodeBadRequest},
-		{"assign to nobody", "POST", "/v1/admin/unmatched/" + unknown + "/assign", "{}", 400, broker.CodeBadRequest},
-		{"assign to a user who is none", "POST", "/v1/admin/unmatched/" + unknown + "/assign", `{"address":"nobody"}`, 404, broker.CodeNotFound},
-		{"money with a parameter", "GET", "/v1/admin/money?day=1", "", 400, broker.CodeBadRequest},
-		{"wrong method", "PUT", "/v1/admin/users", "", 404, broker.CodeNotFound},
+		{"no JSON", "POST", "/v1/admin/users", "address=x", 400, api.CodeBadRequest},
+		{"unknown field", "POST", "/v1/admin/users", `{"address":"x","adress":"y"}`, 400, api.CodeBadRequest},
+		{"two objects", "POST", "/v1/admin/users", `{"address":"x"}{"address":"y"}`, 400, api.CodeBadRequest},
+		{"no address", "POST", "/v1/admin/users", "", 400, api.CodeBadRequest},
+		{"too short a number", "POST", "/v1/admin/users", `{"address":"12345"}`, 400, api.CodeBadRequest},
+		{"full-width digits", "POST", "/v1/admin/users", `{"address":"４９１７６０４０６９００１"}`, 400, api.CodeBadRequest},
+		{"too large", "POST", "/v1/admin/users", `{"address":"` + strings.Repeat("x", 100_000) + `"}`, 413, api.CodeTooLarge},
+		{"long label", "POST", "/v1/admin/users", `{"address":"x","device":"` + strings.Repeat("x", 101) + `"}`, 400, api.CodeBadRequest},
+		{"malformed address", "GET", "/v1/admin/users/UPPER", "", 400, api.CodeBadRequest},
+		{"path in an address", "GET", "/v1/admin/users/..%2f..%2fetc", "", 400, api.CodeBadRequest},
+		{"unknown user", "POST", "/v1/admin/users/x/tokens", "{}", 404, api.CodeNotFound},
+		{"limit", "GET", "/v1/admin/users?limit=0", "", 400, api.CodeBadRequest},
+		{"limit too large", "GET", "/v1/admin/messages?limit=1001", "", 400, api.CodeBadRequest},
+		{"misspelt filter", "GET", "/v1/admin/messages?sate=failed", "", 400, api.CodeBadRequest},
+		{"unknown state", "GET", "/v1/admin/messages?state=done", "", 400, api.CodeBadRequest},
+		{"a state that is in memory only", "GET", "/v1/admin/messages?state=pushing", "", 400, api.CodeBadRequest},
+		{"malformed address in a filter", "GET", "/v1/admin/messages?to=%2b0", "", 400, api.CodeBadRequest},
+		{"malformed before", "GET", "/v1/admin/messages?before=x", "", 400, api.CodeBadRequest},
+		{"malformed id", "GET", "/v1/admin/messages/x", "", 400, api.CodeBadRequest},
+		{"unknown id", "GET", "/v1/admin/messages/" + unknown, "", 404, api.CodeNotFound},
+		{"order for an unknown id", "POST", "/v1/admin/messages/" + unknown + "/retry", "", 404, api.CodeNotFound},
+		{"order for a malformed id", "POST", "/v1/admin/messages/x/cancel", "", 400, api.CodeBadRequest},
+		{"unknown order", "POST", "/v1/admin/messages/" + unknown + "/explode", "", 404, api.CodeNotFound},
+		{"unknown route", "GET", "/v1/admin", "", 404, api.CodeNotFound},
+		{"filter of gateways", "GET", "/v1/admin/gateways?name=console", "", 400, api.CodeBadRequest},
+		{"pause nobody", "POST", "/v1/admin/gateways/nobody/pause", "", 404, api.CodeNotFound},
+		{"pause by a path", "POST", "/v1/admin/gateways/..%2fconsole/pause", "", 404, api.CodeNotFound},
+		{"drain perhaps", "POST", "/v1/admin/gateways/console/pause?drain=perhaps", "", 400, api.CodeBadRequest},
+		{"drain for a day", "POST", "/v1/admin/gateways/console/pause?drain=true&wait=24h", "", 400, api.CodeBadRequest},
+		{"drain for no time", "POST", "/v1/admin/gateways/console/pause?drain=true&wait=-1s", "", 400, api.CodeBadRequest},
+		{"misspelt drain", "POST", "/v1/admin/gateways/console/pause?darin=true", "", 400, api.CodeBadRequest},
+		{"resume nobody", "POST", "/v1/admin/gateways/nobody/resume", "", 404, api.CodeNotFound},
+		{"resume with a parameter", "POST", "/v1/admin/gateways/console/resume?now=1", "", 400, api.CodeBadRequest},
+		{"pause by GET", "GET", "/v1/admin/gateways/console/pause", "", 405, api.CodeMethod},
+		{"test nobody", "POST", "/v1/admin/gateways/nobody/test", `{"number":"4917604069001"}`, 404, api.CodeNotFound},
+		{"test without a number", "POST", "/v1/admin/gateways/console/test", "{}", 400, api.CodeBadRequest},
+		{"test to a name", "POST", "/v1/admin/gateways/console/test", `{"number":"ann"}`, 400, api.CodeBadRequest},
+		{"test with a national number and no region", "POST", "/v1/admin/gateways/console/test", `{"number":"0176 04069001"}`, 400, api.CodeBadRequest},
+		{"test with a novel", "POST", "/v1/admin/gateways/console/test", `{"number":"4917604069001","text":"` + strings.Repeat("x", 1001) + `"}`, 400, api.CodeBadRequest},
+		{"wire of nobody", "POST", "/v1/admin/gateways/nobody/wire", `{"on":true}`, 404, api.CodeNotFound},
+		{"wire neither on nor off", "POST", "/v1/admin/gateways/console/wire", "{}", 400, api.CodeBadRequest},
+		{"wire of a word", "POST", "/v1/admin/gateways/console/wire", `{"on":"yes"}`, 400, api.CodeBadRequest},
+		{"opt out nobody", "POST", "/v1/admin/optouts", "{}", 400, api.CodeBadRequest},
+		{"opt out a name", "POST", "/v1/admin/optouts", `{"number":"ann"}`, 400, api.CodeBadRequest},
+		{"opt out with a novel", "POST", "/v1/admin/optouts", `{"number":"4917604069001","note":"` + strings.Repeat("x", 101) + `"}`, 400, api.CodeBadRequest},
+		{"let in whom nobody shut out", "DELETE", "/v1/admin/optouts/4917604069001", "", 404, api.CodeNotFound},
+		{"let in a name", "DELETE", "/v1/admin/optouts/ann", "", 400, api.CodeBadRequest},
+		{"filter of opt-outs", "GET", "/v1/admin/optouts?number=1", "", 400, api.CodeBadRequest},
+		{"limit of opt-outs", "GET", "/v1/admin/optouts?limit=many", "", 400, api.CodeBadRequest},
+		{"unmatched before a word", "GET", "/v1/admin/unmatched?before=now", "", 400, api.CodeBadRequest},
+		{"filter of unmatched", "GET", "/v1/admin/unmatched?to=ann", "", 400, api.CodeBadRequest},
+		{"assign a malformed id", "POST", "/v1/admin/unmatched/x/assign", `{"address":"ann"}`, 400, api.CodeBadRequest},
+		{"assign to nobody", "POST", "/v1/admin/unmatched/" + unknown + "/assign", "{}", 400, api.CodeBadRequest},
+		{"assign to a user who is none", "POST", "/v1/admin/unmatched/" + unknown + "/assign", `{"address":"nobody"}`, 404, api.CodeNotFound},
+		{"money with a parameter", "GET", "/v1/admin/money?day=1", "", 400, api.CodeBadRequest},
+		{"wrong method", "PUT", "/v1/admin/users", "", 405, api.CodeMethod},
 	} {
-		var p broker.Problem
+		var p api.Problem
 		status := h.ask(c.method, c.path, c.body, &p)
 		if status != c.status || p.Code != c.code || p.Status != c.status || p.Title == "" || p.Detail == "" {
 			t.Errorf("%s: %d %+v, want %d %s", c.name, status, p, c.status, c.code)
 		}
 	}
-	var users broker.Users
+	var users api.Users
 	if h.ask("GET", "/v1/admin/users", "", &users); len(users.Users) != 0 {
 		t.Errorf("a bad request added %+v", users.Users)
 	}
@@ -243,7 +244,7 @@ func TestBadRequests(t *testing.T) {
 
 func TestGateways(t *testing.T) {
 	h := start(t, testConfig(t))
-	var list broker.Gateways
+	var list api.Gateways
 	if status := h.ask("GET", "/v1/admin/gateways", "", &list); status != 200 || len(list.Gateways) != 1 || list.Gateways[0].Name != "console" || list.Gateways[0].Window < 1 {
 		t.Errorf("%d %+v", status, list)
 	}

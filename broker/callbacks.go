@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
@@ -67,49 +68,31 @@ func (c *callbacks) tell(m *meter, url string) {
 	told.Msg("SMS gateway")
 }
 
-func (c *callbacks) routes(mux *http.ServeMux) {
-	for pattern, of := range map[string]map[string]http.Handler{
-		"GET /gateway/{name}/dlr":  c.dlr,
-		"POST /gateway/{name}/dlr": c.dlr,
-		"GET /gateway/{name}/mo":   c.mo,
-		"POST /gateway/{name}/mo":  c.mo,
-	} {
-		mux.Handle(pattern, c.route(of).handler(c.log))
-	}
-	mux.Handle("/gateway/{name}/dlr", route(wrongMethod).handler(c.log))
-	mux.Handle("/gateway/{name}/mo", route(wrongMethod).handler(c.log))
-}
-
-func wrongMethod(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Allow", "GET, POST")
-	return problem(http.StatusMethodNotAllowed, CodeBadRequest, "a callback is GET or POST")
-}
-
 // route hands a call to the gateway that the path names.
-func (c *callbacks) route(of map[string]http.Handler) route {
+func (c *callbacks) route(of map[string]http.Handler) api.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method == http.MethodHead { // GET's pattern matches it
-			return wrongMethod(w, r)
+			return api.NewProblem(http.StatusMethodNotAllowed, api.CodeMethod, "a callback is GET or POST").With("Allow", "GET, POST")
 		}
 		h, ok := of[r.PathValue("name")]
 		if !ok {
-			return problem(http.StatusNotFound, CodeNotFound, "there is no gateway of this name that is called here")
+			return api.NewProblem(http.StatusNotFound, api.CodeNotFound, "there is no gateway of this name that is called here")
 		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxCallback+1)) // before a place is taken, or who sends none would keep it from others
 		if err != nil {
 			c.refused.Add(1)
-			return problem(http.StatusBadRequest, CodeBadRequest, "the body cannot be read")
+			return api.NewProblem(http.StatusBadRequest, api.CodeBadRequest, "the body cannot be read")
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		select {
 		case c.busy <- struct{}{}:
 			defer func() { <-c.busy }()
 		default:
-			return again(w, "too many callbacks at once")
+			return again("too many callbacks at once")
 		}
 		select {
 		case <-c.stopping:
-			return again(w, "the broker is stopping")
+			return again("the broker is stopping")
 		default:
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), callbackTimeout)
@@ -124,9 +107,8 @@ func (c *callbacks) route(of map[string]http.Handler) route {
 }
 
 // again tells the carrier to call once more.
-func again(w http.ResponseWriter, why string) error {
-	w.Header().Set("Retry-After", "5")
-	return problem(http.StatusServiceUnavailable, CodeUnavailable, "%s; call again", why)
+func again(why string) error {
+	return api.NewProblem(http.StatusServiceUnavailable, api.CodeUnavailable, "%s; call again", why).With("Retry-After", "5")
 }
 
 // A status remembers how a handler answered.

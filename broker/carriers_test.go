@@ -15,7 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/clienttest/gammu"
 	"github.com/seed-7a41469f/godwit/clienttest/kannel"
 	"github.com/seed-7a41469f/godwit/sms/smstest"
@@ -106,7 +106,7 @@ func TestSMPPOverTLS(t *testing.T) {
 	h := start(t, withGateways(t, fmt.Sprintf(line, "believed", smsc.Addr, fmt.Sprintf(", tls_ca_file: %q", ca)), fmt.Sprintf(line, "doubted", smsc.Addr, "")))
 	ann, anns := h.phone("ann")
 	receipt(t, anns, send(t, ann, "to/"+peerNumber, "are you there?"), "delivered")
-	var list broker.Gateways
+	var list api.Gateways
 	h.ask("GET", "/v1/admin/gateways", "", &list)
 	if g := list.Gateways; len(g) != 2 || !g[0].Linked || g[1].Linked {
 		t.Errorf("%+v", list)
@@ -125,7 +125,7 @@ func TestWrongPasswordAtTheSMSC(t *testing.T) {
 	if text := h.log.String(); !strings.Contains(text, `"level":"error"`) || strings.Contains(text, "wr0ng") {
 		t.Errorf("the log: %s", text)
 	}
-	var done broker.Test
+	var done api.Test
 	if status := h.ask("POST", "/v1/admin/gateways/carrier/test", `{"number":"`+peerNumber+`"}`, &done); status != 200 || done.Taken || !strings.HasPrefix(done.Segments[0].Error, "configuration: ") {
 		t.Errorf("test: %d %+v", status, done)
 	}
@@ -189,7 +189,7 @@ func TestConversationOverGammu(t *testing.T) {
 	if m := next(t, anns, "u/ann/sms/"+peerNumber+"/"); string(m.Payload) != "yes, here" {
 		t.Errorf("got %q", m.Payload)
 	}
-	var list broker.Unmatched
+	var list api.Unmatched
 	if h.ask("GET", "/v1/admin/unmatched", "", &list); len(list.Unmatched) != 0 {
 		t.Errorf("unmatched: %+v", list)
 	}

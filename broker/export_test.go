@@ -1,20 +1,20 @@
 package broker
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
 // For tests of what only shows from another machine, or under a fault.
 var (
-	MetricsGuard = metricsGuard
-	ListenUnix   = listenUnix
-	NumberOf     = numberOf
-	WireOf       = wireOf
+	ListenUnix = listenUnix
+	WireOf     = wireOf
 )
 
 // CallbacksAtOnce is how many callbacks are taken at once.
@@ -22,7 +22,10 @@ const CallbacksAtOnce = callbacksAtOnce
 
 // Callbacks are those of a gateway, of a broker that has not stopped before stopping is closed.
 func Callbacks(stopping <-chan struct{}, g sms.Gateway, sink sms.Sink) http.Handler {
-	mux := http.NewServeMux()
-	newCallbacks(stopping, []*meter{{Gateway: g}}, sink, new(atomic.Uint64), zerolog.Nop()).routes(mux)
-	return mux
+	c := newCallbacks(stopping, []*meter{{Gateway: g}}, sink, new(atomic.Uint64), zerolog.Nop())
+	a, err := api.New(context.Background(), api.Config{PublicURL: "http://example.com", DLR: c.route(c.dlr), MO: c.route(c.mo)})
+	if err != nil {
+		panic(err)
+	}
+	return a.Public()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/broker"
 	"github.com/seed-7a41469f/godwit/clienttest/gammu"
 	"github.com/seed-7a41469f/godwit/config"
@@ -65,16 +66,16 @@ func TestEveryKindOfGateway(t *testing.T) {
 		}
 	}
 	h := start(t, cfg)
-	var list broker.Gateways
+	var list api.Gateways
 	h.ask("GET", "/v1/admin/gateways", "", &list)
 	if len(list.Gateways) != len(lines) {
 		t.Fatalf("%+v", list)
 	}
-	byName := map[string]broker.Gateway{}
+	byName := map[string]api.Gateway{}
 	for _, g := range list.Gateways {
 		byName[g.Name] = g
 	}
-	for name, want := range map[string]broker.Gateway{
+	for name, want := range map[string]api.Gateway{
 		"carrier": {Kind: "smpp", DLR: true, Window: 40, Rate: 50},
 		"safe":    {Kind: "smpp", DLR: true, Window: 10},
 		"kannel":  {Kind: "kannel", DLR: true, Linked: true, Window: 10, Rate: 10},

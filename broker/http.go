@@ -20,29 +20,6 @@ const (
 	maxHeader     = 64 << 10 // Kannel puts a whole long MO into the query
 )
 
-// Health is the answer of /readyz.
-type Health struct {
-	Ready    bool   `json:"ready"`
-	Store    string `json:"store"`    // "ok", or what is wrong
-	Disk     string `json:"disk"`     // "ok", or "low": nothing new is accepted
-	Recovery string `json:"recovery"` // "done", or "running": messages of the last run are still being read; clients are served
-	Alarm    string `json:"alarm,omitempty"`
-}
-
-// probes answers /healthz and /readyz.
-func probes(mux *http.ServeMux, health func() Health, log zerolog.Logger) {
-	mux.Handle("GET /healthz", route(func(w http.ResponseWriter, _ *http.Request) error {
-		return answer(w, http.StatusOK, map[string]string{"status": "ok"})
-	}).handler(log))
-	mux.Handle("GET /readyz", route(func(w http.ResponseWriter, _ *http.Request) error {
-		h := health()
-		if h.Ready {
-			return answer(w, http.StatusOK, h)
-		}
-		return answer(w, http.StatusServiceUnavailable, h)
-	}).handler(log))
-}
-
 // serveHTTP answers on a listener until ctx is done; requests under way get a moment to end.
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log zerolog.Logger) error {
 	server := &http.Server{

@@ -4,70 +4,70 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/delivery"
 )
 
 // serveDoors answers on the HTTP port and the operator's door.
 func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *doors) error {
 	m := &metrics{
-		engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, currency: policyOf(r.cfg.SMS).Prices.Currency,
-		panics: r.listener.Stats().Panics.Load,
+		engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, currency: policyOf(r.cfg.SMS).Prices.Currency, listener: r.listener.Stats(),
 	}
 	calls := newCallbacks(ctx.Done(), r.gateways, r.engine, &m.callbacks, r.opt.Log)
 	for _, g := range r.gateways {
 		calls.tell(g, callbackURL(r.cfg, g.Name()))
 	}
-	metrics, err := m.handler()
+	answers, err := r.newAPI(ctx, d, m, calls)
 	if err != nil {
 		return err
 	}
 	if d.http != nil {
-		h := r.public(metrics, calls)
-		parts.Go(func() error { return serveHTTP(ctx, d.http, h, r.opt.Log) })
+		parts.Go(func() error { return serveHTTP(ctx, d.http, answers.Public(), r.opt.Log) })
 	}
 	if d.admin != nil {
-		h := r.operator(ctx, metrics, d.socket != "")
-		parts.Go(func() error { return serveHTTP(ctx, d.admin, h, r.opt.Log) })
+		parts.Go(func() error { return serveHTTP(ctx, d.admin, answers.Operator(d.socket != ""), r.opt.Log) })
 	}
 	return nil
 }
 
-// public is what the HTTP port answers.
-func (r *running) public(metrics http.Handler, calls *callbacks) http.Handler {
-	mux := http.NewServeMux()
-	probes(mux, r.health, r.opt.Log)
-	mux.Handle("GET /metrics", metricsGuard(r.cfg.Admin.Token, metrics))
-	calls.routes(mux)
-	mux.Handle("/", route(noRoute).handler(r.opt.Log))
-	return hostGuard(r.cfg.PublicURL(), mux)
-}
-
-// operator is what the operator's door answers: a socket is guarded by the file system, an address by the token.
-func (r *running) operator(ctx context.Context, metrics http.Handler, socket bool) http.Handler {
-	mux := http.NewServeMux()
-	probes(mux, r.health, r.opt.Log)
-	mux.Handle("GET /metrics", metrics)
-	mux.Handle("/", route(noRoute).handler(r.opt.Log))
-	(&admin{
-		users: r.people, messages: r.db, engine: r.engine, gateways: r.gateways, region: r.cfg.SMS.Region, response: r.cfg.SMS.ResponseTimeout.Std(),
-	}).routes(ctx, mux, r.opt.Log)
-	if socket {
-		return mux
+// newAPI makes what HTTP answers.
+func (r *running) newAPI(ctx context.Context, d *doors, m *metrics, calls *callbacks) (*api.API, error) {
+	scrape, err := m.handler()
+	if err != nil {
+		return nil, err
 	}
-	return hostGuard(r.cfg.PublicURL(), tokenGuard(r.cfg.Admin.Token, mux))
+	cfg := api.Config{
+		Log: r.opt.Log.With().Str("part", "http").Logger(), Version: version(), PublicURL: r.cfg.PublicURL(), BehindProxy: r.cfg.Listen.BehindProxy,
+		AdminToken: string(r.cfg.Admin.Token), Region: r.cfg.SMS.Region,
+		People: r.people, Engine: r.engine, Messages: r.db, Response: r.cfg.SMS.ResponseTimeout.Std(),
+		Connected: r.hook.Stats().Connected.Load, Health: r.health, Metrics: scrape, DLR: calls.route(calls.dlr), MO: calls.route(calls.mo),
+	}
+	if r.cfg.Listen.PublicURL == "" && d.http != nil {
+		cfg.PublicURL = "http://" + d.http.Addr().String() // the port that a configured 0 became
+	}
+	for _, g := range r.gateways {
+		cfg.Gateways = append(cfg.Gateways, g)
+	}
+	m.http, err = api.New(ctx, cfg)
+	return m.http, err
 }
 
-func noRoute(http.ResponseWriter, *http.Request) error {
-	return problem(http.StatusNotFound, CodeNotFound, "there is no such route")
+// version is that of the module, where the program was built from a released one.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return info.Main.Version
 }
 
 // health asks the store for a message that cannot exist: a store that works does not find it.
-func (r *running) health() Health {
-	h := Health{Store: "ok", Disk: "ok", Recovery: "done"}
+func (r *running) health() api.Health {
+	h := api.Health{Store: "ok", Disk: "ok", Recovery: "done"}
 	select {
 	case <-r.engine.Recovered():
 	default:

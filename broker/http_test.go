@@ -1,8 +1,6 @@
 package broker_test
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,7 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/config"
 )
 
@@ -20,13 +18,13 @@ func TestProbes(t *testing.T) {
 	if status := h.get("/healthz", "", "", &alive); status != 200 || alive["status"] != "ok" {
 		t.Errorf("healthz: %d %v", status, alive)
 	}
-	var health broker.Health
+	var health api.Health
 	for status := h.get("/readyz", "", "", &health); health.Recovery != "done"; status = h.get("/readyz", "", "", &health) {
 		if status != 200 || !health.Ready { // while messages are still read, too
 			t.Fatalf("readyz: %d %+v", status, health)
 		}
 	}
-	if want := (broker.Health{Ready: true, Store: "ok", Disk: "ok", Recovery: "done"}); health != want {
+	if want := (api.Health{Ready: true, Store: "ok", Disk: "ok", Recovery: "done"}); health != want {
 		t.Errorf("readyz: %+v", health)
 	}
 }
@@ -35,7 +33,7 @@ func TestNotReadyBelowTheDiskWatermark(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Limits.DiskFree = 1 << 49
 	h := start(t, cfg)
-	var health broker.Health
+	var health api.Health
 	if status := h.get("/readyz", "", "", &health); status != 503 || health.Ready || health.Disk != "low" || health.Store != "ok" {
 		t.Errorf("%d %+v", status, health)
 	}
@@ -69,38 +67,9 @@ func TestHostAndOrigin(t *testing.T) {
 
 func TestTheHTTPPortHasNoAdminAPI(t *testing.T) {
 	h := start(t, testConfig(t))
-	var p broker.Problem
-	if status := h.get("/v1/admin/users", "", "", &p); status != 404 || p.Code != broker.CodeNotFound {
+	var p api.Problem
+	if status := h.get("/v1/admin/users", "", "", &p); status != 404 || p.Code != api.CodeNotFound {
 		t.Errorf("%d %+v", status, p)
-	}
-}
-
-func TestMetricsFromElsewhereNeedTheToken(t *testing.T) {
-	ok := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	for _, c := range []struct {
-		name, remote, header string
-		token                config.Secret
-		status               int
-	}{
-		{"loopback", "127.0.0.1:4000", "", "", 200},
-		{"loopback, IPv6", "[::1]:4000", "", "secret", 200},
-		{"elsewhere, no token configured", "192.0.2.1:4000", "", "", 401},
-		{"elsewhere, no token configured, an empty one given", "192.0.2.1:4000", "Bearer ", "", 401},
-		{"elsewhere, none given", "192.0.2.1:4000", "", "secret", 401},
-		{"elsewhere, wrong", "192.0.2.1:4000", "Bearer secrets", "secret", 401},
-		{"elsewhere, wrong scheme", "192.0.2.1:4000", "secret", "secret", 401},
-		{"elsewhere, right", "192.0.2.1:4000", "Bearer secret", "secret", 200},
-	} {
-		r := httptest.NewRequest("GET", "/metrics", nil)
-		r.RemoteAddr = c.remote
-		if c.header != "" {
-			r.Header.Set("Authorization", c.header)
-		}
-		w := httptest.NewRecorder()
-		broker.MetricsGuard(c.token, ok).ServeHTTP(w, r)
-		if w.Code != c.status {
-			t.Errorf("%s: %d, want %d", c.name, w.Code, c.status)
-		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/sms"
 )
 
@@ -18,7 +19,16 @@ type meter struct {
 	dlrs     [sms.DeliveredSMS + 1]atomic.Uint64
 }
 
-var _ sms.Gateway = (*meter)(nil)
+var (
+	_ sms.Gateway = (*meter)(nil)
+	_ api.Fitted  = (*meter)(nil)
+)
+
+// Kind implements api.Fitted.
+func (m *meter) Kind() string { return m.kind }
+
+// Wire implements api.Fitted.
+func (m *meter) Wire() *sms.Wire { return m.wire }
 
 // resultNames are the labels of meter.results.
 var resultNames = [sms.Unknown + 1]string{"taken", "not_sent", "throttled", "temporary", "permanent", "configuration", "unknown"}

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/hooks"
 	"github.com/seed-7a41469f/godwit/sms"
@@ -19,7 +20,8 @@ type metrics struct {
 	engine    *delivery.Stats
 	hooks     *hooks.Stats
 	gateways  []*meter
-	panics    func() uint64
+	listener  *ListenerStats
+	http      *api.API
 	currency  string        // of the prices; empty: there are none
 	callbacks atomic.Uint64 // refused
 }
@@ -48,7 +50,8 @@ var (
 	descHeld       = desc("fallback_held", "Messages whose SMS the storm brake holds.")
 	descDuplicates = desc("duplicates_total", "PUBACKs for a message that was already delivered another way.")
 	descRefused    = desc("refused_total", "What was refused.", "reason")
-	descPanics     = desc("panics_recovered_total", "Connections that ended by a panic of the broker.")
+	descPanics     = desc("panics_recovered_total", "Connections and requests that ended by a panic of the broker.")
+	descRequests   = desc("http_requests_total", "HTTP requests by the pattern of their route and the class of their status.", "route", "code")
 )
 
 // Describe sends nothing: the metrics are those of Collect.
@@ -64,7 +67,15 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		out.counter(descRefused, m.hooks.Refused[i].Load(), reason)
 	}
 	out.counter(descRefused, m.callbacks.Load(), RefusedCallback)
-	out.counter(descPanics, m.panics())
+	for i, reason := range api.Refusals {
+		out.counter(descRefused, m.http.Refused(api.Refusal(i)), reason)
+	}
+	out.counter(descRefused, m.listener.RefusedFull.Load(), RefusedConnections)
+	out.counter(descRefused, m.listener.RefusedAddress.Load(), RefusedAddress)
+	out.counter(descPanics, m.listener.Panics.Load()+m.http.Panics())
+	m.http.Requests(func(route string, class int, n uint64) {
+		out.counter(descRequests, n, route, classNames[class-1])
+	})
 }
 
 func (m *metrics) devices(out sender) {
@@ -113,6 +124,15 @@ func (m *metrics) sms(out sender) {
 var moNames = [delivery.MOResults]string{
 	delivery.MOConversation: "conversation", delivery.MOContact: "contact", delivery.MOUnmatched: "unmatched", delivery.MOStop: "stop", delivery.MORepeated: "repeated",
 }
+
+// Reasons of godwit_refused_total for connections that nobody has looked at.
+const (
+	RefusedConnections = "connections" // there are limits.connections
+	RefusedAddress     = "address"     // too many of one network address have not logged in, or failed to
+)
+
+// classNames are the labels of an HTTP status.
+var classNames = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 
 // handler answers /metrics.
 func (m *metrics) handler() (http.Handler, error) {

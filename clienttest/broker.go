@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/broker"
 	"github.com/seed-7a41469f/godwit/config"
 	"github.com/seed-7a41469f/godwit/contacts"
@@ -40,7 +41,7 @@ type Broker struct {
 
 	mu       sync.Mutex
 	where    broker.Addresses
-	tokens   map[contacts.Address]broker.Credential
+	tokens   map[contacts.Address]api.Credential
 	expected []string // parts of errors that the log must have
 	hidden   []string // that it must not have
 }
@@ -52,7 +53,7 @@ func newBroker(t testing.TB, configure func(*config.Config)) *Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Broker{t: t, SMS: smstest.NewServer(), cfg: config.Default(), tokens: map[contacts.Address]broker.Credential{}}
+	b := &Broker{t: t, SMS: smstest.NewServer(), cfg: config.Default(), tokens: map[contacts.Address]api.Credential{}}
 	t.Cleanup(func() {
 		b.SMS.Close()
 		if err := os.RemoveAll(dir); err != nil {

@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/picture"
 )
@@ -65,7 +65,7 @@ func (b *Broker) Token(user contacts.Address) string {
 	return b.credential(user).Token
 }
 
-func (b *Broker) credential(user contacts.Address) (c broker.Credential) {
+func (b *Broker) credential(user contacts.Address) (c api.Credential) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -91,7 +91,7 @@ func (b *Broker) Explain(id string) (p picture.Path) {
 }
 
 // Money returns what SMS have cost and may cost.
-func (b *Broker) Money() (m broker.Money) {
+func (b *Broker) Money() (m api.Money) {
 	b.t.Helper()
 	b.operator.ask("GET", "/money", nil, &m)
 	return m
@@ -100,7 +100,7 @@ func (b *Broker) Money() (m broker.Money) {
 // Messages returns the newest messages, up to 1,000.
 func (b *Broker) Messages() []picture.Message {
 	b.t.Helper()
-	var page broker.Messages
+	var page api.Messages
 	b.operator.ask("GET", "/messages?limit=1000", nil, &page)
 	return page.Messages
 }

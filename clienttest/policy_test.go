@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/clienttest"
 	"github.com/seed-7a41469f/godwit/config"
 	"github.com/seed-7a41469f/godwit/contacts"
@@ -70,7 +70,7 @@ func TestPoolStopAndUnmatched(t *testing.T) {
 	b.Disconnect()
 	p.Restart()
 	a = p.Connect(clienttest.Login{User: ann, Persistent: true})
-	out := objects[broker.OptOut](t, p.Godwit("optout", "list", "--json"))
+	out := objects[api.OptOut](t, p.Godwit("optout", "list", "--json"))
 	if len(out) != 1 || out[0].Number != string(cleo) || out[0].Word != "stop." || out[0].Gateway != "network" {
 		t.Errorf("opted out: %+v", out)
 	}
@@ -91,13 +91,13 @@ func TestPoolStopAndUnmatched(t *testing.T) {
 	if err := p.SMS.Quiet(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	list := objects[broker.UnmatchedSMS](t, p.Godwit("unmatched", "list", "--json"))
+	list := objects[api.UnmatchedSMS](t, p.Godwit("unmatched", "list", "--json"))
 	if len(list) != 1 || list[0].From != stranger || list[0].To != string(secondNumber) || list[0].Text != "Is this the plumber?" {
 		t.Fatalf("unmatched: %+v", list)
 	}
 	p.Godwit("unmatched", "assign", list[0].ID, string(ann))
 	want(t, other(a, "sms", lunch.ID, stop.ID), stranger, "Is this the plumber?")
-	if list := objects[broker.UnmatchedSMS](t, p.Godwit("unmatched", "list", "--json")); len(list) != 0 {
+	if list := objects[api.UnmatchedSMS](t, p.Godwit("unmatched", "list", "--json")); len(list) != 0 {
 		t.Errorf("unmatched: %+v", list)
 	}
 	a.Publish("sms/"+stranger+"/4", "No, her sister") // and the way back is there

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 )
 
 const gatewaysPath = "/v1/admin/gateways"
@@ -33,7 +33,7 @@ func (a *app) gatewayListCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var list broker.Gateways
+		var list api.Gateways
 		if _, err := o.ask(cmd.Context(), "GET", gatewaysPath, nil, &list); err != nil {
 			return err
 		}
@@ -43,8 +43,8 @@ func (a *app) gatewayListCmd() *cobra.Command {
 }
 
 // gateways prints them in their order.
-func (a *app) gateways(all []broker.Gateway) error {
-	return list(a, []string{"name", "kind", "state", "under way", "rate", "waiting", "wire"}, all, func(g broker.Gateway) []string {
+func (a *app) gateways(all []api.Gateway) error {
+	return list(a, []string{"name", "kind", "state", "under way", "rate", "waiting", "wire"}, all, func(g api.Gateway) []string {
 		rate := "any"
 		if g.Rate > 0 {
 			rate = strconv.FormatFloat(g.Rate, 'f', -1, 64) + "/s"
@@ -55,7 +55,7 @@ func (a *app) gateways(all []broker.Gateway) error {
 }
 
 // gatewayState says in words how a gateway fares.
-func gatewayState(g broker.Gateway, zone *time.Location) string {
+func gatewayState(g api.Gateway, zone *time.Location) string {
 	var words []string
 	if g.Paused {
 		words = append(words, "paused")
@@ -104,7 +104,7 @@ func (a *app) gatewayTestCmd() *cobra.Command {
 			ask["text"] = args[2]
 		}
 		o.client.Timeout = testTimeout
-		var result broker.Test
+		var result api.Test
 		if _, err := o.ask(cmd.Context(), "POST", gatewayPath(args[0], "test"), ask, &result); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (a *app) gatewayTestCmd() *cobra.Command {
 // testTimeout is longer than any sms.response_timeout.
 const testTimeout = 15 * time.Minute
 
-func (a *app) tested(t broker.Test) error {
+func (a *app) tested(t api.Test) error {
 	if a.json {
 		if err := a.object(t); err != nil {
 			return err
@@ -154,29 +154,29 @@ func (a *app) gatewayPauseCmd() *cobra.Command {
 		if drain {
 			path += "?drain=true"
 		}
-		return a.orderGateway(cmd, client, path, nil, func(g broker.Gateway) bool { return !drain || g.Under == 0 })
+		return a.orderGateway(cmd, client, path, nil, func(g api.Gateway) bool { return !drain || g.Under == 0 })
 	}
 	return cmd
 }
 
 // orderGateway orders something of a gateway, again until it is done, and prints how the gateway fares.
-func (a *app) orderGateway(cmd *cobra.Command, client func() (*operator, error), path string, body any, done func(broker.Gateway) bool) error {
+func (a *app) orderGateway(cmd *cobra.Command, client func() (*operator, error), path string, body any, done func(api.Gateway) bool) error {
 	o, err := client()
 	if err != nil {
 		return err
 	}
 	for {
-		var g broker.Gateway
+		var g api.Gateway
 		if _, err := o.ask(cmd.Context(), "POST", path, body, &g); err != nil {
 			return err
 		}
 		if done(g) {
-			return a.gateways([]broker.Gateway{g})
+			return a.gateways([]api.Gateway{g})
 		}
 	}
 }
 
-func atOnce(broker.Gateway) bool { return true }
+func atOnce(api.Gateway) bool { return true }
 
 func (a *app) gatewayResumeCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "resume NAME", Short: "Let a paused gateway work again", Args: cobra.ExactArgs(1)}

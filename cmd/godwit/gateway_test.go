@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/picture"
@@ -25,7 +25,7 @@ func serveCarrier(t *testing.T, extra string) (*server, *smstest.Server) {
 
 func TestGatewayCommands(t *testing.T) {
 	s, smsc := serveCarrier(t, `, region: DE, price: {"*": "0.05 EUR"}, budget: {day: "1 EUR"}`)
-	all := objects[broker.Gateway](t, godwit(t, s.op("gateway", "list")...).want(t, 0, ""))
+	all := objects[api.Gateway](t, godwit(t, s.op("gateway", "list")...).want(t, 0, ""))
 	if len(all) != 1 || all[0].Name != "carrier" || all[0].Kind != "smstest" || !all[0].Linked || all[0].Paused || all[0].Window != 10 {
 		t.Errorf("list: %+v", all)
 	}
@@ -33,7 +33,7 @@ func TestGatewayCommands(t *testing.T) {
 		t.Errorf("piped: %q", r.out)
 	}
 
-	done := object[broker.Test](t, godwit(t, s.op("gateway", "test", "carrier", "0176 40690012", "Is this on?")...).want(t, 0, ""))
+	done := object[api.Test](t, godwit(t, s.op("gateway", "test", "carrier", "0176 40690012", "Is this on?")...).want(t, 0, ""))
 	if !done.Taken || done.To != "4917640690012" || len(done.Segments) != 1 || done.Segments[0].ID == "" || done.Price != "0.05 EUR" {
 		t.Errorf("test: %+v", done)
 	}
@@ -41,7 +41,7 @@ func TestGatewayCommands(t *testing.T) {
 		t.Errorf("sent: %+v", got)
 	}
 	smsc.Next(1, smstest.Fault{Submit: smstest.Lock})
-	done = object[broker.Test](t, godwit(t, s.op("gateway", "test", "carrier", "+4917640690012")...).want(t, 1, "not_taken: "))
+	done = object[api.Test](t, godwit(t, s.op("gateway", "test", "carrier", "+4917640690012")...).want(t, 1, "not_taken: "))
 	if done.Taken || !strings.HasPrefix(done.Segments[0].Error, "configuration: ") {
 		t.Errorf("locked: %+v", done)
 	}
@@ -49,22 +49,22 @@ func TestGatewayCommands(t *testing.T) {
 		t.Errorf("piped: %q", r.out)
 	}
 
-	if g := object[broker.Gateway](t, godwit(t, s.op("gateway", "pause", "carrier")...).want(t, 0, "")); !g.Paused {
+	if g := object[api.Gateway](t, godwit(t, s.op("gateway", "pause", "carrier")...).want(t, 0, "")); !g.Paused {
 		t.Errorf("pause: %+v", g)
 	}
-	if g := object[broker.Gateway](t, godwit(t, s.op("gateway", "pause", "carrier", "--drain")...).want(t, 0, "")); !g.Paused || g.Under != 0 {
+	if g := object[api.Gateway](t, godwit(t, s.op("gateway", "pause", "carrier", "--drain")...).want(t, 0, "")); !g.Paused || g.Under != 0 {
 		t.Errorf("drain: %+v", g)
 	}
 	if r := godwit(t, "gateway", "list", "--config", s.file).want(t, 0, ""); !strings.HasPrefix(r.out, "carrier\tsmstest\tpaused\t") {
 		t.Errorf("piped: %q", r.out)
 	}
-	if g := object[broker.Gateway](t, godwit(t, s.op("gateway", "resume", "carrier")...).want(t, 0, "")); g.Paused {
+	if g := object[api.Gateway](t, godwit(t, s.op("gateway", "resume", "carrier")...).want(t, 0, "")); g.Paused {
 		t.Errorf("resume: %+v", g)
 	}
-	if g := object[broker.Gateway](t, godwit(t, s.op("gateway", "wire", "carrier", "on")...).want(t, 0, "")); !g.Wire {
+	if g := object[api.Gateway](t, godwit(t, s.op("gateway", "wire", "carrier", "on")...).want(t, 0, "")); !g.Wire {
 		t.Errorf("wire: %+v", g)
 	}
-	if g := object[broker.Gateway](t, godwit(t, s.op("gateway", "wire", "carrier", "off")...).want(t, 0, "")); g.Wire {
+	if g := object[api.Gateway](t, godwit(t, s.op("gateway", "wire", "carrier", "off")...).want(t, 0, "")); g.Wire {
 		t.Errorf("wire: %+v", g)
 	}
 }
@@ -115,13 +115,13 @@ func TestGatewayMistakes(t *testing.T) {
 
 func TestOptOutCommands(t *testing.T) {
 	s, _ := serveCarrier(t, ", region: DE")
-	o := object[broker.OptOut](t, godwit(t, s.op("optout", "add", "0176 40690012", "--note", "asked by phone")...).want(t, 0, ""))
+	o := object[api.OptOut](t, godwit(t, s.op("optout", "add", "0176 40690012", "--note", "asked by phone")...).want(t, 0, ""))
 	if o.Number != "4917640690012" || o.Note != "asked by phone" || o.At == "" {
 		t.Errorf("add: %+v", o)
 	}
 	godwit(t, s.op("optout", "add", "+4917640690012")...).want(t, 1, "exists: ")
 	godwit(t, s.op("optout", "add", "+8613812345678")...).want(t, 0, "")
-	all := objects[broker.OptOut](t, godwit(t, s.op("optout", "list")...).want(t, 0, ""))
+	all := objects[api.OptOut](t, godwit(t, s.op("optout", "list")...).want(t, 0, ""))
 	if len(all) != 2 || all[0] != o || all[1].Number != "8613812345678" {
 		t.Errorf("list: %+v", all)
 	}

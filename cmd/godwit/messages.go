@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/picture"
 )
@@ -60,7 +60,7 @@ func (a *app) list(cmd *cobra.Command, o *operator, q url.Values, limit int) err
 	for limit > 0 {
 		n := min(limit, 1000)
 		q.Set("limit", strconv.Itoa(n))
-		var page broker.Messages
+		var page api.Messages
 		if _, err := o.ask(cmd.Context(), "GET", "/v1/admin/messages?"+q.Encode(), nil, &page); err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ func (a *app) healthCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var h broker.Health
+		var h api.Health
 		status, err := o.ask(cmd.Context(), "GET", "/readyz", nil, &h)
 		if err != nil {
 			return err
@@ -154,7 +154,7 @@ func (a *app) healthCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *app) health(h broker.Health) error {
+func (a *app) health(h api.Health) error {
 	if a.json {
 		return a.object(h)
 	}

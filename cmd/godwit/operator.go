@@ -16,7 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 )
 
 // An operator asks a broker's admin API.
@@ -131,11 +131,11 @@ func (o *operator) unreachable(err error) error {
 }
 
 func (o *operator) problem(text []byte) error {
-	var p broker.Problem
+	var p api.Problem
 	if err := json.Unmarshal(text, &p); err != nil || p.Code == "" {
 		return failed("answer", "%s answers with something else than godwit does", o.where)
 	}
-	if p.Code == broker.CodeBadRequest {
+	if p.Code == api.CodeBadRequest {
 		return usage("%s", p.Detail)
 	}
 	return &failure{exitFailed, p.Code, fmt.Errorf("%s", p.Detail)}

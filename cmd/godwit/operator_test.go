@@ -5,29 +5,29 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/picture"
 )
 
 func TestUsers(t *testing.T) {
 	s := serve(t, "auth: {mode: token}")
-	c := object[broker.Credential](t, godwit(t, s.op("user", "add", "+49 176 0406-9001", "--device", "first")...).want(t, 0, ""))
+	c := object[api.Credential](t, godwit(t, s.op("user", "add", "+49 176 0406-9001", "--device", "first")...).want(t, 0, ""))
 	if c.Address != "4917604069001" || !strings.HasPrefix(c.Token, "gw_") || c.ID == "" {
 		t.Errorf("add: %+v", c)
 	}
 	godwit(t, s.op("user", "add", "4917604069001")...).want(t, 1, "exists: ")
-	second := object[broker.Credential](t, godwit(t, s.op("user", "token", "4917604069001", "--device", "tablet")...).want(t, 0, ""))
+	second := object[api.Credential](t, godwit(t, s.op("user", "token", "4917604069001", "--device", "tablet")...).want(t, 0, ""))
 	plain := godwit(t, "user", "add", "boiler", "--config", s.file).want(t, 0, "")
 	if !regexp.MustCompile(`^boiler\tgw_\S+\t\S+\n$`).MatchString(plain.out) {
 		t.Errorf("piped: %q", plain.out)
 	}
 
-	users := objects[broker.User](t, godwit(t, s.op("user", "list")...).want(t, 0, ""))
+	users := objects[api.User](t, godwit(t, s.op("user", "list")...).want(t, 0, ""))
 	if len(users) != 2 || users[0].Address != "4917604069001" || users[1].Address != "boiler" {
 		t.Errorf("list: %+v", users)
 	}
-	u := object[broker.User](t, godwit(t, s.op("user", "show", "4917604069001")...).want(t, 0, ""))
+	u := object[api.User](t, godwit(t, s.op("user", "show", "4917604069001")...).want(t, 0, ""))
 	if len(u.Tokens) != 2 || u.Tokens[0].ID != c.ID || u.Tokens[1].Device != "tablet" {
 		t.Errorf("show: %+v", u)
 	}
@@ -94,7 +94,7 @@ func TestMessagesAndExplain(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	s := serve(t, "")
-	if h := object[broker.Health](t, godwit(t, s.op("health")...).want(t, 0, "")); !h.Ready || h.Store != "ok" {
+	if h := object[api.Health](t, godwit(t, s.op("health")...).want(t, 0, "")); !h.Ready || h.Store != "ok" {
 		t.Errorf("got %+v", h)
 	}
 	if r := godwit(t, "health", "--admin", "http://"+s.http).want(t, 0, ""); !strings.HasPrefix(r.out, "ready: store ok, disk ok") {
@@ -111,7 +111,7 @@ func TestHealth(t *testing.T) {
 func TestUnready(t *testing.T) {
 	s := serve(t, "limits: {disk_free: 512TiB}")
 	r := godwit(t, s.op("health")...).want(t, 1, "unready: ")
-	if h := object[broker.Health](t, r); h.Ready || h.Disk != "low" {
+	if h := object[api.Health](t, r); h.Ready || h.Disk != "low" {
 		t.Errorf("got %+v", h)
 	}
 	godwit(t, s.as("ann", "send", "4917604069001", "x")...).want(t, 1, "quota: ")

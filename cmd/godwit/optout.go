@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 )
 
 const optOutsPath = "/v1/admin/optouts"
@@ -28,15 +28,15 @@ func (a *app) optOutListCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return pages(cmd.Context(), o, optOutsPath, func(page broker.OptOuts) (next string, err error) {
+		return pages(cmd.Context(), o, optOutsPath, func(page api.OptOuts) (next string, err error) {
 			return page.Next, a.optOuts(page.OptOuts)
 		})
 	}
 	return cmd
 }
 
-func (a *app) optOuts(all []broker.OptOut) error {
-	return list(a, []string{"number", "at", "by", "note"}, all, func(o broker.OptOut) []string {
+func (a *app) optOuts(all []api.OptOut) error {
+	return list(a, []string{"number", "at", "by", "note"}, all, func(o api.OptOut) []string {
 		by := "operator"
 		if o.Word != "" {
 			by = printable(o.Word) + " by " + o.Gateway
@@ -62,11 +62,11 @@ func (a *app) optOutAddCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var added broker.OptOut
+		var added api.OptOut
 		if _, err := o.ask(cmd.Context(), "POST", optOutsPath, map[string]string{"number": number, "note": note}, &added); err != nil {
 			return err
 		}
-		return a.optOuts([]broker.OptOut{added})
+		return a.optOuts([]api.OptOut{added})
 	}
 	return cmd
 }

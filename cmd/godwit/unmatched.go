@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/picture"
 )
@@ -38,7 +38,7 @@ func (a *app) unmatchedListCmd() *cobra.Command {
 		}
 		for q := (url.Values{}); limit > 0; {
 			q.Set("limit", strconv.Itoa(min(limit, 1000)))
-			var page broker.Unmatched
+			var page api.Unmatched
 			if _, err := o.ask(cmd.Context(), "GET", unmatchedPath+"?"+q.Encode(), nil, &page); err != nil {
 				return err
 			}
@@ -53,8 +53,8 @@ func (a *app) unmatchedListCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *app) unmatched(all []broker.UnmatchedSMS) error {
-	return list(a, []string{"id", "at", "from", "to", "text"}, all, func(m broker.UnmatchedSMS) []string {
+func (a *app) unmatched(all []api.UnmatchedSMS) error {
+	return list(a, []string{"id", "at", "from", "to", "text"}, all, func(m api.UnmatchedSMS) []string {
 		return []string{m.ID, m.At, printable(m.From), m.To, printable(m.Text)}
 	})
 }

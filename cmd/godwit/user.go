@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/contacts"
 )
 
@@ -69,7 +69,7 @@ func (a *app) credential(cmd *cobra.Command, client func() (*operator, error), t
 	if path(address) == usersPath {
 		ask["address"] = string(address)
 	}
-	var c broker.Credential
+	var c api.Credential
 	if _, err := o.ask(cmd.Context(), "POST", path(address), ask, &c); err != nil {
 		return err
 	}
@@ -87,15 +87,15 @@ func (a *app) userListCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return pages(cmd.Context(), o, usersPath, func(page broker.Users) (next string, err error) {
+		return pages(cmd.Context(), o, usersPath, func(page api.Users) (next string, err error) {
 			return page.Next, a.users(page.Users)
 		})
 	}
 	return cmd
 }
 
-func (a *app) users(users []broker.User) error {
-	return list(a, []string{"address", "registered", "devices", "tokens", "last seen"}, users, func(u broker.User) []string {
+func (a *app) users(users []api.User) error {
+	return list(a, []string{"address", "registered", "devices", "tokens", "last seen"}, users, func(u api.User) []string {
 		registered := "no"
 		if u.Registered {
 			registered = "yes"
@@ -116,7 +116,7 @@ func (a *app) userShowCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var u broker.User
+		var u api.User
 		if _, err := o.ask(cmd.Context(), "GET", userPath(address), nil, &u); err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (a *app) userShowCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *app) showUser(u broker.User) error {
+func (a *app) showUser(u api.User) error {
 	rows := [][]string{{"address", u.Address}, {"registered", strconv.FormatBool(u.Registered)}, {"since", u.Since}, {"last seen", u.LastSeen}}
 	for _, t := range u.Tokens {
 		rows = append(rows, []string{"token", t.ID + "  " + printable(t.Device) + "  issued " + t.Created})

@@ -1,11 +1,11 @@
-package broker_test
+package api_test
 
 import (
 	"errors"
 	"strings"
 	"testing"
 
-	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/api"
 )
 
 func TestNumberOf(t *testing.T) {
@@ -33,27 +33,27 @@ func TestNumberOf(t *testing.T) {
 		{"a line break", "4917604069001\n", "", "4917604069001"},
 		{"a line break inside", "49176\n04069001", "DE", ""},
 	} {
-		got, err := broker.NumberOf("number", c.text, c.region)
+		got, err := api.ParseNumber("number", c.text, c.region)
 		if string(got) != c.want {
 			t.Errorf("%s: got %q, %v, want %q", c.name, got, err, c.want)
 		}
-		var p *broker.Problem
+		var p *api.Problem
 		if c.want == "" && (!errors.As(err, &p) || p.Status != 400 || !strings.HasPrefix(p.Detail, "number: ")) {
 			t.Errorf("%s: %v is no bad request", c.name, err)
 		}
 	}
 }
 
-func FuzzNumberOf(f *testing.F) {
+func FuzzParseNumber(f *testing.F) {
 	for _, seed := range []string{"+49 176 04069001", "0176 04069001", "13812345678", "00", "+", "１２３"} {
 		f.Add(seed, "CN")
 	}
 	f.Fuzz(func(t *testing.T, text, region string) {
-		n, err := broker.NumberOf("number", text, region)
+		n, err := api.ParseNumber("number", text, region)
 		if err != nil {
 			return
 		}
-		if again, err := broker.NumberOf("number", "+"+string(n), region); err != nil || again != n {
+		if again, err := api.ParseNumber("number", "+"+string(n), region); err != nil || again != n {
 			t.Errorf("%q in %q is %s, and that is %q, %v", text, region, n, again, err)
 		}
 	})

@@ -1,4 +1,4 @@
-package broker
+package api
 
 import (
 	"strings"
@@ -8,10 +8,10 @@ import (
 	"github.com/seed-7a41469f/godwit/contacts"
 )
 
-// numberOf reads a number as a person writes it: in canonical form or with +, in any grouping, and with the region of sms.region also as one dials it at
+// ParseNumber reads a number as a person writes it: in canonical form or with +, in any grouping, and with the region of sms.region also as one dials it at
 // home. Digits alone are the canonical form, unless only a mobile of the region has them; those that may be both are refused, since a wrong guess is
-// somebody else's phone.
-func numberOf(what, text, region string) (contacts.Number, error) {
+// somebody else's phone. An error is a *Problem that begins with what.
+func ParseNumber(what, text, region string) (contacts.Number, error) {
 	bare := grouping.Replace(strings.TrimSpace(text))
 	rest, plus := strings.CutPrefix(bare, "+")
 	here, err := contacts.ParseNumber(rest)
@@ -55,11 +55,11 @@ func exists(n contacts.Number) bool {
 	return err == nil && phonenumbers.IsValidNumber(p)
 }
 
-// addressIn is numberOf for what may be a name too.
-func addressIn(what, text, region string) (contacts.Address, error) {
+// ParseAddress is ParseNumber for what may be a name too.
+func ParseAddress(what, text, region string) (contacts.Address, error) {
 	if name, err := contacts.ParseName(text); err == nil {
 		return contacts.Address(name), nil
 	}
-	n, err := numberOf(what, text, region)
+	n, err := ParseNumber(what, text, region)
 	return contacts.Address(n), err
 }

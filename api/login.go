@@ -1,0 +1,124 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/seed-7a41469f/godwit/contacts"
+)
+
+// A Refusal is why HTTP refused a request; it is a label of godwit_refused_total.
+type Refusal uint8
+
+// The refusals.
+const (
+	RefusedHTTPLogin   Refusal = iota // a wrong or missing token
+	RefusedHTTPAddress                // a network address of which too many logins failed
+	RefusedInsecure                   // a token that others could read
+	RefusedHost                       // a Host that is not ours
+	RefusedOrigin                     // a web page of somebody else
+	refusals
+)
+
+// Refusals names them all, in the order of the constants.
+var Refusals = [refusals]string{"http_login", "http_address", "http_insecure", "host", "origin"}
+
+// Refused returns how often there was one since the start.
+func (a *API) Refused(r Refusal) uint64 { return a.refused[r].Load() }
+
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, why Refusal, p *Problem) {
+	a.refused[why].Add(1)
+	a.Fail(w, r, p)
+}
+
+// Login says who asks: by an address and its token (Basic, RFC 7617), or by a token or JWT alone (Bearer, RFC 6750). An error is a *Problem: 401, 429, or 503
+// when the store fails.
+func (a *API) Login(r *http.Request) (contacts.Login, error) {
+	if p := a.tooMany(r); p != nil {
+		return contacts.Login{}, p
+	}
+	user, password, ok := credentials(r)
+	if !ok {
+		a.refused[RefusedHTTPLogin].Add(1)
+		return contacts.Login{}, unauthorized("log in with Basic (address and token) or Bearer (token)")
+	}
+	l, err := a.cfg.People.Login(r.Context(), user, password)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, contacts.ErrRevoked):
+		a.failed(r)
+		return contacts.Login{}, unauthorized("the token was revoked; the operator issues a new one with: godwit user token")
+	case errors.Is(err, contacts.ErrLogin):
+		a.failed(r)
+		return contacts.Login{}, unauthorized("wrong address or token")
+	}
+	a.cfg.Log.Error().Err(err).Msg("a login failed")
+	return contacts.Login{}, NewProblem(http.StatusServiceUnavailable, CodeUnavailable, "the store fails; try again")
+}
+
+func unauthorized(detail string) *Problem {
+	p := NewProblem(http.StatusUnauthorized, CodeUnauthorized, "%s", detail).With("WWW-Authenticate", `Basic realm="godwit", charset="UTF-8"`)
+	p.header.Add("WWW-Authenticate", `Bearer realm="godwit"`)
+	return p
+}
+
+// credentials reads the Authorization header; two of them are none.
+func credentials(r *http.Request) (user, password string, ok bool) {
+	if len(r.Header.Values("Authorization")) != 1 {
+		return "", "", false
+	}
+	if token, ok := bearer(r); ok {
+		return "", token, token != ""
+	}
+	user, password, ok = r.BasicAuth()
+	return user, password, ok
+}
+
+// failed counts a login that failed. One without a token is no guess.
+func (a *API) failed(r *http.Request) {
+	a.refused[RefusedHTTPLogin].Add(1)
+	if a.cfg.LoginFailed != nil && r.Header.Get("Authorization") != "" {
+		a.cfg.LoginFailed(r)
+	}
+}
+
+// tooMany refuses an address of which too many logins have failed, whatever it brings now: else guessing would go on.
+func (a *API) tooMany(r *http.Request) *Problem {
+	if a.cfg.Blocked == nil || !a.cfg.Blocked(r) {
+		return nil
+	}
+	a.refused[RefusedHTTPAddress].Add(1)
+	return NewProblem(http.StatusTooManyRequests, CodeTooMany, "too many logins from this address failed; wait a second").With("Retry-After", "1")
+}
+
+func (a *API) blocked(w http.ResponseWriter, r *http.Request) bool {
+	p := a.tooMany(r)
+	if p != nil {
+		a.Fail(w, r, p)
+	}
+	return p != nil
+}
+
+// asUser registers an operation of somebody who has logged in; h is told who.
+func asUser[I, O any](s *site, op huma.Operation, h func(context.Context, contacts.Login, *I) (*O, error)) {
+	type whoKey struct{}
+	op.Security = []map[string][]string{{schemeBasic: {}}, {schemeBearer: {}}}
+	op.Middlewares = append(op.Middlewares, func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humago.Unwrap(ctx)
+		who, err := s.api.Login(r)
+		if err != nil {
+			s.api.Fail(w, r, err)
+			return
+		}
+		next(huma.WithValue(ctx, whoKey{}, who))
+	})
+	huma.Register(s.huma, bodyFirst(s, op), func(ctx context.Context, in *I) (*O, error) {
+		who, _ := ctx.Value(whoKey{}).(contacts.Login)
+		return h(ctx, who, in)
+	})
+}
