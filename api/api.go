@@ -3,13 +3,13 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/seed-7a41469f/godwit"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/sms"
@@ -35,12 +35,11 @@ type Config struct {
 	Connected func() int64  // connections that have logged in
 	Health    func() Health // of the answer to /readyz
 	Metrics   http.Handler  // GET /metrics
-	MQTT      http.Handler  // GET /mqtt, MQTT over WebSocket
+	MQTT      Handler       // GET /mqtt, MQTT over WebSocket
 	DLR, MO   Handler       // what carriers call, below /gateway/{name}
 
-	Client      func(*http.Request) netip.Addr // who asks, past proxies that are trusted; nil: the other end of the connection
-	Blocked     func(*http.Request) bool       // asked before a login: too many of that address have failed
-	LoginFailed func(*http.Request)            // told of each that fails
+	Blocked     func(*http.Request) bool // asked before a login: too many of that address have failed
+	LoginFailed func(*http.Request)      // told of each that fails
 }
 
 // A Reader is what the API asks of a store.
@@ -68,15 +67,11 @@ type API struct {
 
 	public, operator *site
 	sending          *sending
-	spec             []byte // OpenAPI, JSON
 }
 
 // New returns an API; requests that wait long end when ctx does.
 func New(ctx context.Context, cfg Config) (*API, error) {
 	cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
-	if cfg.Client == nil {
-		cfg.Client = peer
-	}
 	a := &API{cfg: cfg, began: time.Now(), stop: ctx}
 	a.token.Store(&cfg.AdminToken)
 	a.public, a.operator = a.newSite(), a.newSite()
@@ -88,26 +83,31 @@ func New(ctx context.Context, cfg Config) (*API, error) {
 	a.sending = newSending(a)
 	a.sending.mount(a.public)
 	a.own(a.public)
-	spec, err := a.describe(a.public)
+	if err := a.pages(a.public, godwit.Docs); err != nil {
+		return nil, err
+	}
+	spec, err := a.public.spec()
 	if err != nil {
 		return nil, err
 	}
-	a.spec = spec
+	for _, s := range []*site{a.public, a.operator} {
+		s.handle("GET /openapi.json", static("application/json", spec))
+	}
 	return a, nil
 }
 
 // outside mounts what only the HTTP port has.
 func (a *API) outside(s *site) {
-	if a.cfg.MQTT != nil {
-		s.handle("GET /mqtt", a.cfg.MQTT)
-	}
-	if a.cfg.DLR != nil {
-		s.handle("GET /gateway/{name}/dlr", a.handler(a.cfg.DLR))
-		s.handle("POST /gateway/{name}/dlr", a.handler(a.cfg.DLR))
-	}
-	if a.cfg.MO != nil {
-		s.handle("GET /gateway/{name}/mo", a.handler(a.cfg.MO))
-		s.handle("POST /gateway/{name}/mo", a.handler(a.cfg.MO))
+	for route, h := range map[string]Handler{
+		"GET /mqtt":                a.cfg.MQTT,
+		"GET /gateway/{name}/dlr":  a.cfg.DLR,
+		"POST /gateway/{name}/dlr": a.cfg.DLR,
+		"GET /gateway/{name}/mo":   a.cfg.MO,
+		"POST /gateway/{name}/mo":  a.cfg.MO,
+	} {
+		if h != nil {
+			s.handle(route, a.handler(h))
+		}
 	}
 }
 

@@ -73,7 +73,7 @@ func (a *API) secure(next http.Handler) http.Handler {
 
 // private reports whether nobody on the way can read a request.
 func (a *API) private(r *http.Request) bool {
-	return r.TLS != nil || a.cfg.BehindProxy || peer(r).IsLoopback()
+	return Secure(r) || a.cfg.BehindProxy || peer(r).IsLoopback()
 }
 
 // tokenInURL reports whether a query has a credential. Carriers prove themselves by ?key=, and their texts are no parameters of ours.
@@ -95,7 +95,7 @@ func tokenInURL(u *url.URL) bool {
 	return false
 }
 
-// peer is the other end of a connection; of a unix socket it is invalid.
+// peer is who asks, past a proxy that is trusted; of a unix socket it is invalid.
 func peer(r *http.Request) netip.Addr {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -138,7 +138,7 @@ func (a *API) withToken(next http.Handler) http.Handler {
 func (a *API) metricsGuard(next http.Handler) http.Handler {
 	guarded := a.withToken(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/metrics" && !a.cfg.Client(r).IsLoopback() {
+		if r.URL.Path == "/metrics" && !peer(r).IsLoopback() {
 			guarded.ServeHTTP(w, r)
 			return
 		}

@@ -1,70 +1,200 @@
 package broker
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
+	"runtime/debug"
+	"sync"
 	"time"
 )
 
-// addresses counts, for each network address, connections that have not logged in and failed logins: behind one carrier's NAT sit thousands of
-// phones that have every right to be there.
-type addresses map[string]*visitor
+const (
+	sweepEvery = time.Minute
+	stormSize  = 1000 // connections
+	tidyAfter  = 500 * time.Millisecond
+)
 
+// Visitors are who is connected to a broker, by whichever door. Its fields bound them; all doors share one. Per network address only connections
+// that have not logged in and failed logins are counted: behind one carrier's NAT sit thousands of phones that have every right to be there.
+type Visitors struct {
+	Connections  int // MQTT, at most; 100,000
+	PerAddress   int // connections from one network address that have not logged in, at most; 1,000
+	FailedLogins int // a second from one network address, above which it is refused; 100
+
+	mu    sync.Mutex
+	open  int // MQTT connections
+	from  map[string]*visitor
+	swept time.Time
+	storm int         // MQTT connections since the memory was tidied up
+	tidy  *time.Timer // does it, once the storm is over
+}
+
+// A visitor is one network address.
 type visitor struct {
 	waiting int // connections that have not logged in
 	failed  int // logins since
 	since   time.Time
 }
 
-// admit counts a connection, unless its address has too many.
-func (a addresses) admit(from string, waiting, failed int, now time.Time) bool {
-	v := a[from]
-	if v == nil {
-		v = &visitor{}
-		a[from] = v
+// A refusal says why a connection is not admitted; the zero value that it is.
+type refusal byte
+
+const (
+	refusedFull    refusal = 1 // because of Connections
+	refusedAddress refusal = 2 // because of PerAddress or FailedLogins
+)
+
+// admit counts an MQTT connection, unless there are too many. Who is admitted must leave. Whose network only a PROXY header will tell comes from "",
+// and enters once it is known.
+func (v *Visitors) admit(from string) refusal {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.open >= cmp.Or(v.Connections, 100_000) {
+		return refusedFull
 	}
-	v.forgive(now)
-	if v.waiting >= waiting || v.failed >= failed {
+	if from != "" && !v.count(from) {
+		return refusedAddress
+	}
+	v.open++
+	v.tidyUp()
+	return 0
+}
+
+// enter counts a connection that was admitted from "" for its network.
+func (v *Visitors) enter(from string) refusal {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.count(from) {
+		return refusedAddress
+	}
+	return 0
+}
+
+// count is called with mu held.
+func (v *Visitors) count(from string) bool {
+	a := v.of(from)
+	if a.failed >= v.failedLogins() || a.waiting >= v.perAddress() {
 		return false
 	}
-	v.waiting++
+	a.waiting++
 	return true
 }
 
-// leave uncounts a connection: it has logged in or is gone.
-func (a addresses) leave(from string, now time.Time) {
-	v := a[from]
-	if v == nil {
-		return
+// leave uncounts an MQTT connection that is gone. It was told by loggedIn before.
+func (v *Visitors) leave() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.open--
+}
+
+// wait counts a connection that is not MQTT's and waits for its first answer, unless its address has too many. Who waits must be loggedIn.
+func (v *Visitors) wait(from string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	a := v.of(from)
+	if a.waiting >= v.perAddress() {
+		return false
 	}
-	v.waiting--
-	v.forgive(now)
-	if v.waiting <= 0 && v.failed == 0 {
-		delete(a, from)
+	a.waiting++
+	return true
+}
+
+// waitAgain counts one that was answered and asks once more.
+func (v *Visitors) waitAgain(from string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.of(from).waiting++
+}
+
+// loggedIn uncounts a connection that waited: it has logged in, was answered, or is gone.
+func (v *Visitors) loggedIn(from string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	a := v.of(from)
+	a.waiting--
+	if a.idle() {
+		delete(v.from, from)
 	}
 }
 
-func (a addresses) fail(from string, now time.Time) {
-	if v := a[from]; v != nil {
-		v.forgive(now)
-		v.failed++
+// Failed counts a failed login of a network address.
+func (v *Visitors) Failed(addr net.Addr) { v.failed(origin(addr)) }
+
+func (v *Visitors) failed(from string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.of(from).failed++
+}
+
+// Refused reports whether a network address has failed to log in too often within this second, so that no further login of it is looked at.
+func (v *Visitors) Refused(addr net.Addr) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	from := origin(addr)
+	if v.from[from] == nil {
+		return false
 	}
+	return v.of(from).failed >= v.failedLogins()
+}
+
+func (v *Visitors) perAddress() int   { return cmp.Or(v.PerAddress, 1000) }
+func (v *Visitors) failedLogins() int { return cmp.Or(v.FailedLogins, 100) }
+
+// of returns what is counted of an address. Now and then it drops those of whom nothing is. Called with mu held.
+func (v *Visitors) of(from string) *visitor {
+	now := time.Now()
+	if v.from == nil {
+		v.from = map[string]*visitor{}
+	}
+	if now.Sub(v.swept) >= sweepEvery {
+		v.swept = now
+		for from, a := range v.from {
+			a.forgive(now)
+			if a.idle() {
+				delete(v.from, from)
+			}
+		}
+	}
+	a := v.from[from]
+	if a == nil {
+		a = &visitor{since: now}
+		v.from[from] = a
+	}
+	a.forgive(now)
+	return a
 }
 
 // forgive starts a new second.
-func (v *visitor) forgive(now time.Time) {
-	if now.Sub(v.since) >= time.Second {
-		v.failed, v.since = 0, now
+func (a *visitor) forgive(now time.Time) {
+	if now.Sub(a.since) >= time.Second {
+		a.failed, a.since = 0, now
 	}
 }
 
-// sweep drops who has nothing counted any more.
-func (a addresses) sweep(now time.Time) {
-	for from, v := range a {
-		v.forgive(now)
-		if v.waiting <= 0 && v.failed == 0 {
-			delete(a, from)
-		}
+func (a *visitor) idle() bool { return a.waiting <= 0 && a.failed == 0 }
+
+// tidyUp gives back, a moment after many clients have connected at once, the memory that only their coming took: large stacks and garbage.
+// Called with mu held.
+func (v *Visitors) tidyUp() {
+	if v.storm++; v.storm < stormSize {
+		return
+	}
+	v.storm = stormSize
+	if v.tidy == nil {
+		v.tidy = time.AfterFunc(tidyAfter, v.tidied)
+		return
+	}
+	v.tidy.Reset(tidyAfter)
+}
+
+func (v *Visitors) tidied() {
+	v.mu.Lock()
+	v.storm = 0
+	gone := v.open == 0 // at a stop there is nothing to tidy up
+	v.mu.Unlock()
+	if !gone {
+		debug.FreeOSMemory()
 	}
 }
 

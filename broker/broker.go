@@ -37,6 +37,7 @@ type Broker struct {
 	cfg      config.Config
 	opt      Options
 	gateways []*meter
+	identity *identity // nil: no TLS
 	ready    chan struct{}
 	where    Addresses
 }
@@ -44,23 +45,27 @@ type Broker struct {
 // Addresses are where a Broker listens; empty: not at all.
 type Addresses struct {
 	MQTT  string // host:port
+	MQTTS string // host:port
 	HTTP  string // host:port
 	Admin string // unix:PATH or http://host:port, as the operator commands take it
 }
 
-// New checks the configuration and makes the gateways; nothing is opened yet.
+// New checks the configuration, reads certificates and keys, and makes the gateways; nothing is opened yet.
 func New(cfg config.Config, opt Options) (*Broker, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, fmt.Errorf("broker: the configuration: %w", err)
 	}
 	b := &Broker{cfg: cfg, opt: opt, ready: make(chan struct{})}
+	var err error
+	if b.identity, err = newIdentity(cfg, opt.Log); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
 	for _, g := range opt.Gateways {
 		b.gateways = append(b.gateways, &meter{Gateway: g})
 	}
 	if opt.Gateways != nil {
 		return b, nil
 	}
-	var err error
 	if b.gateways, err = gatewaysOf(cfg, opt); err != nil {
 		return nil, err
 	}
@@ -79,6 +84,10 @@ func (b *Broker) Run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("broker: data: %w", err)
 	}
+	verifier, err := verifierOf(b.cfg.Auth.JWT)
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
 	d, err := openDoors(b.cfg)
 	if err != nil {
 		return fmt.Errorf("broker: %w", err)
@@ -91,6 +100,7 @@ func (b *Broker) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	people, err := contacts.Open(ctx, db.Table(), contacts.Config{
 		Decay: b.cfg.Registration.Decay.Std(), Devices: b.cfg.Limits.Devices, Open: b.cfg.Auth.Mode == config.ModeOpen,
+		Verifier: verifier, JWTOnly: b.cfg.Auth.Mode == config.ModeJWT,
 	})
 	if err != nil {
 		return fmt.Errorf("broker: %w", err)
@@ -109,17 +119,28 @@ func (b *Broker) serve(ctx context.Context, d *doors, db store, people *contacts
 	r.engine = delivery.New(b.engineConfig(db, people, optOuts))
 	r.server = mqtt.New(Settings(int(b.cfg.Limits.Packet), b.cfg.Limits.Connections, NewLog(quieter(b.opt.Log))))
 	r.hook = hooks.New(r.server, r.engine, hooks.Options{
-		SendRate: float64(b.cfg.Limits.SendRate), KeepaliveMax: b.cfg.Limits.KeepaliveMax.Std(),
+		SendRate: float64(b.cfg.Limits.SendRate), KeepaliveMax: b.cfg.Limits.KeepaliveMax.Std(), Open: b.cfg.Topics.Open,
 	})
 	if err := r.server.AddHook(r.hook, nil); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
-	r.listener = &Listener{
-		Net: d.mqtt, Connections: b.cfg.Limits.Connections, PerAddress: b.cfg.Limits.ConnectionsPerAddress,
-		FailedLogins: int(math.Ceil(float64(b.cfg.Limits.ConnectsPerAddress))), Died: r.hook.Died,
+	r.visitors = &Visitors{
+		Connections: b.cfg.Limits.Connections, PerAddress: b.cfg.Limits.ConnectionsPerAddress,
+		FailedLogins: int(math.Ceil(float64(b.cfg.Limits.ConnectsPerAddress))),
 	}
-	r.listener.Goodbye = r.hook.Goodbye
+	if d.mqtt != nil {
+		r.listen(&Listener{Net: d.mqtt})
+	}
+	if d.mqtts != nil {
+		r.listen(&Listener{Net: d.mqtts, TLS: b.identity.forMQTT()})
+	}
 	return r.run(ctx, d)
+}
+
+// listen adds a Listener to those that the server gets.
+func (r *running) listen(l *Listener) {
+	l.Visitors, l.Died, l.Goodbye, l.ProxyProtocol = r.visitors, r.hook.Died, r.hook.Goodbye, r.cfg.Listen.ProxyProtocol
+	r.listeners = append(r.listeners, l)
 }
 
 // quieter leaves out what mochi tells of its start and stop, unless everything is wanted.
@@ -134,16 +155,20 @@ func quieter(log zerolog.Logger) zerolog.Logger {
 // running is a Broker at work.
 type running struct {
 	*Broker
-	db       store
-	people   *contacts.Directory
-	engine   *delivery.Engine
-	server   *mqtt.Server
-	hook     *hooks.Hook
-	listener *Listener
+	db        store
+	people    *contacts.Directory
+	engine    *delivery.Engine
+	server    *mqtt.Server
+	hook      *hooks.Hook
+	visitors  *Visitors
+	listeners []*Listener
 }
 
 func (r *running) run(ctx context.Context, d *doors) error {
-	err := r.server.AddListener(r.listener)
+	var err error
+	for _, l := range r.listeners {
+		err = errors.Join(err, r.server.AddListener(l))
+	}
 	if err == nil {
 		err = r.server.Serve()
 	}
@@ -166,6 +191,9 @@ func (r *running) serveUntil(ctx context.Context, d *doors) error {
 		return err
 	}
 	parts.Go(func() error { return tidy(ctx) })
+	if r.identity != nil && r.identity.auto != nil {
+		parts.Go(func() error { return r.identity.auto.run(ctx) })
+	}
 	parts.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -175,7 +203,8 @@ func (r *running) serveUntil(ctx context.Context, d *doors) error {
 		}
 	})
 	r.where = d.addresses()
-	r.opt.Log.Info().Str("mqtt", r.where.MQTT).Str("http", r.where.HTTP).Str("admin", r.where.Admin).Str("auth", r.cfg.Auth.Mode).Msg("ready")
+	r.opt.Log.Info().Str("mqtt", r.where.MQTT).Str("mqtts", r.where.MQTTS).Str("http", r.where.HTTP).Str("admin", r.where.Admin).
+		Str("auth", r.cfg.Auth.Mode).Msg("ready")
 	close(r.ready)
 	return parts.Wait()
 }

@@ -9,8 +9,8 @@ import (
 
 // doors are the open listeners. They are opened before the store, so that what is taken already is told at once.
 type doors struct {
-	mqtt, http, admin net.Listener // http and admin may be nil
-	socket            string       // path of admin's
+	mqtt, mqtts, http, admin net.Listener // nil: off
+	socket                   string       // path of admin's
 }
 
 func openDoors(cfg config.Config) (*doors, error) {
@@ -23,21 +23,21 @@ func openDoors(cfg config.Config) (*doors, error) {
 }
 
 func (d *doors) open(cfg config.Listen) (err error) {
-	if d.mqtt, err = net.Listen("tcp", cfg.MQTT); err != nil {
-		return fmt.Errorf("listen.mqtt: %w", err)
-	}
-	if cfg.HTTP != "" {
-		if d.http, err = net.Listen("tcp", cfg.HTTP); err != nil {
-			return fmt.Errorf("listen.http: %w", err)
+	for _, o := range []struct {
+		key, address string
+		door         *net.Listener
+	}{{"mqtt", cfg.MQTT, &d.mqtt}, {"mqtts", cfg.MQTTS, &d.mqtts}, {"http", cfg.HTTP, &d.http}, {"admin", cfg.Admin, &d.admin}} {
+		if o.address == "" {
+			continue
 		}
-	}
-	if d.socket != "" {
-		d.admin, err = listenUnix(d.socket)
-		return err
-	}
-	if cfg.Admin != "" {
-		if d.admin, err = net.Listen("tcp", cfg.Admin); err != nil {
-			return fmt.Errorf("listen.admin: %w", err)
+		if o.door == &d.admin && d.socket != "" {
+			if d.admin, err = listenUnix(d.socket); err != nil {
+				return err
+			}
+			continue
+		}
+		if *o.door, err = net.Listen("tcp", o.address); err != nil {
+			return fmt.Errorf("listen.%s: %w", o.key, err)
 		}
 	}
 	return nil
@@ -45,7 +45,7 @@ func (d *doors) open(cfg config.Listen) (err error) {
 
 // close closes what nobody has closed yet.
 func (d *doors) close() {
-	for _, l := range []net.Listener{d.mqtt, d.http, d.admin} {
+	for _, l := range []net.Listener{d.mqtt, d.mqtts, d.http, d.admin} {
 		if l != nil {
 			_ = l.Close()
 		}
@@ -53,10 +53,13 @@ func (d *doors) close() {
 }
 
 func (d *doors) addresses() Addresses {
-	a := Addresses{MQTT: d.mqtt.Addr().String()}
-	if d.http != nil {
-		a.HTTP = d.http.Addr().String()
+	of := func(l net.Listener) string {
+		if l == nil {
+			return ""
+		}
+		return l.Addr().String()
 	}
+	a := Addresses{MQTT: of(d.mqtt), MQTTS: of(d.mqtts), HTTP: of(d.http)}
 	switch {
 	case d.socket != "":
 		a.Admin = "unix:" + d.socket

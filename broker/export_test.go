@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 	"net/http"
 	"sync/atomic"
 
@@ -28,4 +30,21 @@ func Callbacks(stopping <-chan struct{}, g sms.Gateway, sink sms.Sink) http.Hand
 		panic(err)
 	}
 	return a.Public()
+}
+
+// Secured is a connection of a TLS door.
+func Secured(n net.Conn, cfg *tls.Config) (net.Conn, error) {
+	c, err := entrance{tls: cfg}.open(n)
+	if err == nil {
+		_, err = c.(*secured).shake()
+	}
+	return c, err
+}
+
+// ReadProxy reads the PROXY header of a connection.
+func ReadProxy(n net.Conn) (net.Conn, error) { return entrance{proxy: true}.open(n) }
+
+// ServeTLS serves HTTP, plain and over TLS, on one listener until ctx is done.
+func ServeTLS(ctx context.Context, l net.Listener, cfg *tls.Config, h http.Handler) error {
+	return serveHTTP(ctx, webListener{l, entrance{tls: cfg, plain: true}}, webClient(h), zerolog.Nop())
 }

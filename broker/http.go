@@ -24,7 +24,7 @@ const (
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log zerolog.Logger) error {
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeader, ErrorLog: httpLog(log),
+		MaxHeaderBytes: maxHeader, ErrorLog: httpLog(log), ConnContext: webContext,
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {

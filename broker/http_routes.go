@@ -15,7 +15,7 @@ import (
 // serveDoors answers on the HTTP port and the operator's door.
 func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *doors) error {
 	m := &metrics{
-		engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, currency: policyOf(r.cfg.SMS).Prices.Currency, listener: r.listener.Stats(),
+		engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, currency: policyOf(r.cfg.SMS).Prices.Currency, listeners: r.listeners,
 	}
 	calls := newCallbacks(ctx.Done(), r.gateways, r.engine, &m.callbacks, r.opt.Log)
 	for _, g := range r.gateways {
@@ -26,7 +26,8 @@ func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *door
 		return err
 	}
 	if d.http != nil {
-		parts.Go(func() error { return serveHTTP(ctx, d.http, answers.Public(), r.opt.Log) })
+		door, h := r.webDoor(d.http, answers.Public())
+		parts.Go(func() error { return serveHTTP(ctx, door, h, r.opt.Log) })
 	}
 	if d.admin != nil {
 		parts.Go(func() error { return serveHTTP(ctx, d.admin, answers.Operator(d.socket != ""), r.opt.Log) })

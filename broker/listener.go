@@ -2,6 +2,8 @@ package broker
 
 import (
 	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,23 +24,21 @@ const (
 	acceptRetryMin  = 5 * time.Millisecond // of an Accept that failed
 	acceptRetryMax  = time.Second
 	stopAtLatest    = 10 * time.Second
-	sweepEvery      = time.Minute
-	stormSize       = 1000 // connections
-	tidyAfter       = 500 * time.Millisecond
 	connectTimeout  = 10 * time.Second
 )
 
-// A Listener accepts MQTT connections over TCP for a mochi server. A client has ConnectTimeout to send its CONNECT; a panic while its packets
-// are read ends it alone; an Accept that fails, for want of descriptors for instance, is tried again.
+// A Listener accepts MQTT connections over TCP, or TLS, for a mochi server. A client has ConnectTimeout for the PROXY header, the TLS handshake
+// and its CONNECT; a panic while its packets are read ends it alone; an Accept that fails, for want of descriptors for instance, is tried again.
 type Listener struct {
-	Name   string       // mochi's id of it; "tcp"
-	Listen string       // the address to listen on, host:port
+	Name   string       // mochi's id of it; "tcp", with TLS "tls"
+	Listen string       // the address to listen on, host:port; empty, without Net: none, and connections come by Attach only
 	Net    net.Listener // open already; nil: Listen is opened
 
+	TLS           *tls.Config // nil: plain TCP. Whom a client certificate that it verified names is asked for by Certificate, a method of the connections
+	ProxyProtocol bool        // connections must begin with a PROXY header, version 1 or 2, whose address counts. Whoever reaches the port can write one
+
 	ConnectTimeout time.Duration  // 10 s
-	Connections    int            // at most; 100,000
-	PerAddress     int            // from one network address that have not logged in, at most; 1,000
-	FailedLogins   int            // a second from one network address, above which its connections are refused; 100
+	Visitors       *Visitors      // shared by all doors of a broker; nil: its own
 	Died           func(net.Conn) // is told of a connection that a panic has ended; hooks.Hook.Died
 	Goodbye        func()         // disconnects all clients, also those about to come, before a stop; hooks.Hook.Goodbye
 
@@ -48,12 +48,9 @@ type Listener struct {
 	stop  sync.Once
 	work  sync.WaitGroup
 
-	mu    sync.Mutex
-	conns map[*accepted]struct{}
-	from  addresses
-	swept time.Time
-	storm int         // connections since the memory was tidied up
-	tidy  *time.Timer // does it, once the storm is over
+	mu        sync.Mutex
+	conns     map[*accepted]struct{}
+	establish listeners.EstablishFn // nil: before Serve
 }
 
 var _ listeners.Listener = (*Listener)(nil)
@@ -62,8 +59,9 @@ var _ listeners.Listener = (*Listener)(nil)
 type ListenerStats struct {
 	Panics         atomic.Uint64 // recovered
 	AcceptErrors   atomic.Uint64
-	RefusedFull    atomic.Uint64 // because of Connections
-	RefusedAddress atomic.Uint64 // because of PerAddress or FailedLogins
+	RefusedFull    atomic.Uint64 // because of Visitors.Connections
+	RefusedAddress atomic.Uint64 // because of Visitors.PerAddress or FailedLogins
+	RefusedHello   atomic.Uint64 // for want of a right PROXY header or TLS handshake
 }
 
 // Stats returns the counters.
@@ -72,26 +70,24 @@ func (l *Listener) Stats() *ListenerStats { return &l.stats }
 // Init implements listeners.Listener: it opens the address.
 func (l *Listener) Init(log *slog.Logger) error {
 	l.log, l.done = log, make(chan struct{})
-	l.conns, l.from = map[*accepted]struct{}{}, addresses{}
-	l.tidy = time.AfterFunc(time.Hour, l.tidied)
-	l.tidy.Stop()
+	l.conns = map[*accepted]struct{}{}
 	l.ConnectTimeout = cmp.Or(l.ConnectTimeout, connectTimeout)
-	l.Connections = cmp.Or(l.Connections, 100_000)
-	l.PerAddress = cmp.Or(l.PerAddress, 1000)
-	l.FailedLogins = cmp.Or(l.FailedLogins, 100)
-	if l.Net != nil {
+	if l.Visitors == nil {
+		l.Visitors = &Visitors{}
+	}
+	if l.Net != nil || l.Listen == "" {
 		return nil
 	}
 	n, err := net.Listen("tcp", l.Listen)
 	if err != nil {
-		return fmt.Errorf("listen.mqtt: %w", err)
+		return fmt.Errorf("listen.%s: %w", map[bool]string{false: "mqtt", true: "mqtts"}[l.TLS != nil], err)
 	}
 	l.Net = n
 	return nil
 }
 
 // ID implements listeners.Listener.
-func (l *Listener) ID() string { return cmp.Or(l.Name, "tcp") }
+func (l *Listener) ID() string { return cmp.Or(l.Name, l.Protocol()) }
 
 // Address implements listeners.Listener: where it listens.
 func (l *Listener) Address() string {
@@ -101,18 +97,32 @@ func (l *Listener) Address() string {
 	return l.Listen
 }
 
-// Protocol implements listeners.Listener.
-func (l *Listener) Protocol() string { return "tcp" }
+// Protocol implements listeners.Listener: tcp or tls.
+func (l *Listener) Protocol() string {
+	if l.TLS != nil {
+		return "tls"
+	}
+	return "tcp"
+}
 
 // Serve implements listeners.Listener: it accepts until Close.
 func (l *Listener) Serve(establish listeners.EstablishFn) {
+	l.mu.Lock()
+	l.establish = establish
+	l.mu.Unlock()
+	if l.Net == nil {
+		<-l.done
+		return
+	}
 	var retry time.Duration
 	for {
 		n, err := l.Net.Accept()
 		switch {
 		case err == nil:
 			retry = 0
-			l.take(n, establish)
+			if !l.Attach(n) {
+				_ = n.Close()
+			}
 			continue
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -128,67 +138,94 @@ func (l *Listener) Serve(establish listeners.EstablishFn) {
 	}
 }
 
-// take serves a connection on a goroutine of its own, or closes it when there are too many.
-func (l *Listener) take(n net.Conn, establish listeners.EstablishFn) {
-	c := &accepted{Conn: n, l: l, from: origin(n.RemoteAddr())}
-	if !l.admit(c) {
-		_ = n.Close()
-		return
+// Attach serves a connection on a goroutine of its own, unless there are too many or the Listener does not serve: then the caller has to close it.
+func (l *Listener) Attach(n net.Conn) bool {
+	c := &accepted{Conn: n, l: l}
+	if !l.ProxyProtocol {
+		c.from = origin(n.RemoteAddr())
+	}
+	establish := l.admit(c)
+	if establish == nil {
+		return false
 	}
 	_ = n.SetReadDeadline(time.Now().Add(l.ConnectTimeout)) // mochi sets the keepalive's once the CONNECT is there
 	go l.serve(c, establish)
-}
-
-func (l *Listener) admit(c *accepted) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if now.Sub(l.swept) >= sweepEvery {
-		l.from.sweep(now)
-		l.swept = now
-	}
-	switch {
-	case l.closing():
-		return false
-	case len(l.conns) >= l.Connections:
-		l.stats.RefusedFull.Add(1)
-		return false
-	case !l.from.admit(c.from, l.PerAddress, l.FailedLogins, now):
-		l.stats.RefusedAddress.Add(1)
-		return false
-	}
-	l.conns[c] = struct{}{}
-	l.work.Add(1)
-	l.tidyUp()
 	return true
 }
 
-// tidyUp gives back, a moment after many clients have connected at once, the memory that only their coming took: large stacks and garbage.
-// Called with mu held.
-func (l *Listener) tidyUp() {
-	if l.storm++; l.storm < stormSize {
-		return
+// admit counts a connection, and returns what serves it; nil: it is refused.
+func (l *Listener) admit(c *accepted) listeners.EstablishFn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.establish == nil || l.closing() {
+		return nil
 	}
-	l.storm = stormSize
-	l.tidy.Reset(tidyAfter)
+	if why := l.Visitors.admit(c.from); why != 0 {
+		l.refused(why)
+		return nil
+	}
+	l.conns[c] = struct{}{}
+	l.work.Add(1)
+	return l.establish
 }
 
-func (l *Listener) tidied() {
-	l.mu.Lock()
-	l.storm = 0
-	l.mu.Unlock()
-	if !l.closing() {
-		debug.FreeOSMemory()
+func (l *Listener) refused(why refusal) {
+	if why == refusedFull {
+		l.stats.RefusedFull.Add(1)
+		return
 	}
+	l.stats.RefusedAddress.Add(1)
 }
 
 func (l *Listener) serve(c *accepted, establish listeners.EstablishFn) {
 	defer l.work.Done()
 	defer l.release(c)
+	defer c.finish()
 	defer l.recovered(c)
+	if err := l.enter(c); err != nil {
+		l.log.Debug("connection refused", "error", err)
+		_ = c.Close()
+		return
+	}
 	if err := establish(l.ID(), c); err != nil {
 		l.log.Debug("connection ended", "error", err)
 	}
+}
+
+// enter takes a connection through what comes before MQTT.
+func (l *Listener) enter(c *accepted) error {
+	door := entrance{proxy: l.ProxyProtocol, tls: l.TLS}
+	if door.none() {
+		return nil
+	}
+	n, err := door.open(c.Conn)
+	if err != nil {
+		l.stats.RefusedHello.Add(1)
+		return err
+	}
+	l.mu.Lock() // closeThose may close it at any time
+	c.Conn = n
+	l.mu.Unlock()
+	if l.ProxyProtocol {
+		from := origin(n.RemoteAddr())
+		if why := l.Visitors.enter(from); why != 0 {
+			l.refused(why)
+			return errors.New("too many connections or failed logins of its network")
+		}
+		c.from = from
+	}
+	s, ok := n.(*secured)
+	if !ok {
+		return nil
+	}
+	wrong, err := s.shake()
+	if wrong {
+		c.LoginFailed()
+	}
+	if err != nil {
+		l.stats.RefusedHello.Add(1)
+	}
+	return err
 }
 
 // recovered keeps a panic to the connection that caused it.
@@ -207,6 +244,7 @@ func (l *Listener) recovered(c *accepted) {
 
 func (l *Listener) release(c *accepted) {
 	c.LoggedIn() // or gone: it waits for no login
+	l.Visitors.leave()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.conns, c)
@@ -228,8 +266,9 @@ func (l *Listener) Close(closeClients listeners.CloseFn) {
 		l.mu.Lock()
 		close(l.done) // under mu: who is admitted is waited for
 		l.mu.Unlock()
-		l.tidy.Stop()
-		_ = l.Net.Close()
+		if l.Net != nil {
+			_ = l.Net.Close()
+		}
 		l.closeThose(func(c *accepted) bool { return !c.in.Load() })
 		if l.Goodbye != nil {
 			l.Goodbye()
@@ -256,7 +295,7 @@ func (l *Listener) closeThose(match func(*accepted) bool) {
 type accepted struct {
 	net.Conn
 	l    *Listener
-	from string
+	from string // its network; empty: not known yet
 	in   atomic.Bool
 	last byte // octet read; the reading goroutine's
 }
@@ -297,17 +336,30 @@ func (c *accepted) SyscallConn() (syscall.RawConn, error) {
 
 // LoggedIn implements hooks.Gate.
 func (c *accepted) LoggedIn() {
-	if c.in.Swap(true) {
+	if c.in.Swap(true) || c.from == "" {
 		return
 	}
-	c.l.mu.Lock()
-	defer c.l.mu.Unlock()
-	c.l.from.leave(c.from, time.Now())
+	c.l.Visitors.loggedIn(c.from)
 }
 
 // LoginFailed implements hooks.Gate.
-func (c *accepted) LoginFailed() {
-	c.l.mu.Lock()
-	defer c.l.mu.Unlock()
-	c.l.from.fail(c.from, time.Now())
+func (c *accepted) LoginFailed() { c.l.Visitors.failed(c.from) }
+
+// Certificate returns the client's certificate, which has been verified; nil: it has shown none.
+func (c *accepted) Certificate() *x509.Certificate {
+	if s, ok := c.Conn.(*secured); ok {
+		return s.Certificate()
+	}
+	return nil
+}
+
+// A finisher is a connection that has something to say after the last packet, such as a WebSocket.
+type finisher interface {
+	finish() // is called once nothing is read any more, and returns when it is closed
+}
+
+func (c *accepted) finish() {
+	if f, ok := c.Conn.(finisher); ok {
+		f.finish()
+	}
 }

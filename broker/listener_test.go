@@ -224,7 +224,7 @@ func TestAcceptIsTriedAgain(t *testing.T) {
 }
 
 func TestConnectionCap(t *testing.T) {
-	n := serve(t, &broker.Listener{Connections: 3})
+	n := serve(t, &broker.Listener{Visitors: &broker.Visitors{Connections: 3}})
 	var open []net.Conn
 	for range 3 {
 		c := n.dial(t)
@@ -252,7 +252,7 @@ func TestConnectionCap(t *testing.T) {
 
 // Thousands of phones share one address behind a carrier's NAT: who has logged in does not count.
 func TestAddressCapCountsOnlyWhoHasNotLoggedIn(t *testing.T) {
-	n := serve(t, &broker.Listener{PerAddress: 3})
+	n := serve(t, &broker.Listener{Visitors: &broker.Visitors{PerAddress: 3}})
 	for i := range 10 {
 		if code := n.connect(t, n.dial(t), string(rune('a'+i)), n.token); code != 0 {
 			t.Fatalf("client %d: CONNACK %#x", i, code)
@@ -272,7 +272,7 @@ func TestAddressCapCountsOnlyWhoHasNotLoggedIn(t *testing.T) {
 }
 
 func TestFailedLoginsCloseTheDoor(t *testing.T) {
-	n := serve(t, &broker.Listener{FailedLogins: 5})
+	n := serve(t, &broker.Listener{Visitors: &broker.Visitors{FailedLogins: 5}})
 	refused := false
 	for i := 0; i < 50 && !refused; i++ {
 		c := n.dial(t)

@@ -20,7 +20,7 @@ type metrics struct {
 	engine    *delivery.Stats
 	hooks     *hooks.Stats
 	gateways  []*meter
-	listener  *ListenerStats
+	listeners []*Listener
 	http      *api.API
 	currency  string        // of the prices; empty: there are none
 	callbacks atomic.Uint64 // refused
@@ -70,9 +70,13 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for i, reason := range api.Refusals {
 		out.counter(descRefused, m.http.Refused(api.Refusal(i)), reason)
 	}
-	out.counter(descRefused, m.listener.RefusedFull.Load(), RefusedConnections)
-	out.counter(descRefused, m.listener.RefusedAddress.Load(), RefusedAddress)
-	out.counter(descPanics, m.listener.Panics.Load()+m.http.Panics())
+	var full, address, panics uint64
+	for _, l := range m.listeners {
+		full, address, panics = full+l.Stats().RefusedFull.Load(), address+l.Stats().RefusedAddress.Load(), panics+l.Stats().Panics.Load()
+	}
+	out.counter(descRefused, full, RefusedConnections)
+	out.counter(descRefused, address, RefusedAddress)
+	out.counter(descPanics, panics+m.http.Panics())
 	m.http.Requests(func(route string, class int, n uint64) {
 		out.counter(descRequests, n, route, classNames[class-1])
 	})

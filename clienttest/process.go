@@ -120,9 +120,9 @@ func (p *Process) awaitReady() {
 		lines, next, more := p.log.lines(p.read)
 		p.read = next
 		for _, line := range lines {
-			var ready struct{ Message, MQTT, HTTP, Admin string }
+			var ready struct{ Message, MQTT, MQTTS, HTTP, Admin string }
 			if json.Unmarshal([]byte(line), &ready) == nil && ready.Message == "ready" {
-				p.listens(broker.Addresses{MQTT: ready.MQTT, HTTP: ready.HTTP, Admin: ready.Admin})
+				p.listens(broker.Addresses{MQTT: ready.MQTT, MQTTS: ready.MQTTS, HTTP: ready.HTTP, Admin: ready.Admin})
 				return
 			}
 		}

@@ -2,11 +2,8 @@ package config
 
 import (
 	"fmt"
-	"net"
-	"net/url"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -16,10 +13,18 @@ func (c Config) Check() error { return check(c).sorted() }
 func check(c Config) Problems {
 	var ck checker
 	ck.ranges(reflect.ValueOf(c), "")
+	if c.Data == "" {
+		ck.fail("data", "is the directory that messages are kept in; it cannot be empty")
+	}
 	ck.auth(c)
 	ck.listen(c.Listen)
+	ck.tls(c.Listen)
 	ck.admin(c)
 	ck.push(c.Push)
+	ck.topics(c.Topics)
+	if c.Cluster.NATS != "" {
+		ck.fail("cluster.nats", "names a cluster, which this version does not have: it runs on one machine; leave it empty")
+	}
 	ck.sms(c.SMS)
 	return ck.problems
 }
@@ -76,90 +81,6 @@ func bound(t reflect.Type, text string) float64 {
 		panic(fmt.Sprintf("config: the tag %q of a %s: %v", text, t, err)) // a tag of ours is wrong; the tests read them all
 	}
 	return number(v)
-}
-
-func (c *checker) auth(cfg Config) {
-	if cfg.Data == "" {
-		c.fail("data", "is the directory that messages are kept in; it cannot be empty")
-	}
-	if cfg.Auth.Mode != ModeOpen {
-		return
-	}
-	for _, l := range []struct{ key, address string }{{"listen.mqtt", cfg.Listen.MQTT}, {"listen.http", cfg.Listen.HTTP}, {"listen.admin", cfg.Listen.Admin}} {
-		if l.address == "" || strings.HasPrefix(l.address, "unix:") || badAddress(l.address) != nil || IsLoopback(l.address) {
-			continue
-		}
-		c.fail("auth.mode", "open lets anybody in without a password, and %s (%s) can be reached from other machines; use auth.mode: token, or a loopback address such as 127.0.0.1:1883", l.key, l.address)
-	}
-}
-
-func (c *checker) listen(l Listen) {
-	c.address("listen.mqtt", l.MQTT)
-	if l.HTTP != "" {
-		c.address("listen.http", l.HTTP)
-	}
-	if l.Admin != "" && !strings.HasPrefix(l.Admin, "unix:") {
-		c.address("listen.admin", l.Admin)
-	}
-	c.distinct(l)
-	if l.PublicURL == "" {
-		return
-	}
-	if u, err := url.Parse(l.PublicURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		c.fail("listen.public_url", "%q is not a URL such as https://push.example.org", l.PublicURL)
-	}
-}
-
-func (c *checker) admin(cfg Config) {
-	if cfg.Socket() == "" && cfg.Listen.Admin != "" && cfg.Admin.Token == "" {
-		c.fail("listen.admin", "an address needs a token: set admin.token_file, or use a socket (unix:)")
-	}
-}
-
-func (c *checker) address(key, address string) {
-	if err := badAddress(address); err != nil {
-		c.fail(key, "%q is not an address; write host:port such as 127.0.0.1:1883, or :1883 for all interfaces", address)
-	}
-}
-
-// distinct checks that no two listeners want the same address.
-func (c *checker) distinct(l Listen) {
-	taken := map[string]string{}
-	for _, o := range []struct{ key, address string }{{"listen.mqtt", l.MQTT}, {"listen.http", l.HTTP}, {"listen.admin", l.Admin}} {
-		place, ok := placeOf(o.address)
-		if !ok {
-			continue
-		}
-		if first, again := taken[place]; again {
-			c.fail(o.key, "%q is the address of %s too; each listener needs a port of its own", o.address, first)
-			continue
-		}
-		taken[place] = o.key
-	}
-}
-
-// placeOf is the one spelling of an address; false when it is none, or has port 0, of which everybody gets another.
-func placeOf(address string) (string, bool) {
-	if strings.HasPrefix(address, "unix:") || badAddress(address) != nil {
-		return "", false
-	}
-	host, port, _ := net.SplitHostPort(address)
-	number, _ := strconv.ParseUint(port, 10, 16)
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "" // all interfaces
-	} else if ip != nil {
-		host = ip.String()
-	}
-	return net.JoinHostPort(strings.ToLower(host), strconv.FormatUint(number, 10)), number != 0
-}
-
-func badAddress(address string) error {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return err
-	}
-	_, err = strconv.ParseUint(port, 10, 16)
-	return err
 }
 
 func (c *checker) push(p Push) {

@@ -1,14 +1,12 @@
 package config
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -115,11 +113,7 @@ func (c *checker) smpp(key string, g Gateway) {
 	if !g.TLS {
 		c.fail(key+".tls_ca_file", "is not used without tls: true")
 	}
-	if pem, err := os.ReadFile(string(g.TLSCAFile)); err != nil {
-		c.fail(key+".tls_ca_file", "%v", err)
-	} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		c.fail(key+".tls_ca_file", "%s holds no certificate in PEM form", g.TLSCAFile)
-	}
+	c.authorities(key+".tls_ca_file", g.TLSCAFile)
 }
 
 // webhook checks kind webhook and its presets, which know the other side's words and say what is missing themselves.

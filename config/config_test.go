@@ -187,7 +187,7 @@ func TestEveryBoundIsChecked(t *testing.T) {
 		{"sms.caps.sender_day", "0"}, {"sms.caps.recipient_day", "0"}, {"sms.caps.prefix_hour", "0"}, {"sms.caps.loop_hour", "1000000001"}, {"sms.reply_window", "0"},
 		{"sms.reply_window", "366d"}, {"sms.reply_quiet", "31d"}, {"sms.reply_quiet", "73h"}, {"sms.budget.day", "-1 EUR"}, {"sms.budget.month", "1"},
 		{"log.level", "loud"}, {"log.format", "xml"}, {"auth.mode", "none"}, {"sms.region", "China"}, {"sms.originator", ""}, {"sms.originator", "longer than eleven"},
-		{"sms.originator", ""}, {"listen.mqtt", ""}, {"listen.mqtt", "localhost"}, {"listen.http", "127.0.0.1:99999"}, {"listen.admin", "nowhere"}, {"listen.public_url", "push.example.org"},
+		{"sms.originator", ""}, {"listen.mqtts", "localhost"}, {"listen.mqtt", "localhost"}, {"listen.http", "127.0.0.1:99999"}, {"listen.admin", "nowhere"}, {"listen.public_url", "push.example.org"},
 		{"sms.template", "{{.Nope}}"}, {"sms.template", "{{"}, {"data", ""},
 	} {
 		name := "GODWIT_" + strings.ToUpper(strings.ReplaceAll(c.key, ".", "__"))

@@ -7,15 +7,18 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // A Config is how a Directory treats its users. Zero values mean the documented defaults.
 type Config struct {
-	Decay   time.Duration    // a registration counts no more after so long without a connection; 90 days
-	Devices int              // remembered devices a user, 8
-	Open    bool             // auth.mode open: a login registers its address, any password will do
-	Now     func() time.Time // time.Now
+	Decay    time.Duration    // a registration counts no more after so long without a connection; 90 days
+	Devices  int              // remembered devices a user, 8
+	Open     bool             // auth.mode open: a login registers its address, any password will do
+	Verifier *Verifier        // accepts JWTs as passwords; nil: none is. SetVerifier replaces it
+	JWTOnly  bool             // auth.mode jwt: tokens of ours are not accepted
+	Now      func() time.Time // time.Now
 }
 
 const day = 24 * time.Hour
@@ -26,6 +29,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Devices < 0 {
 		return c, fmt.Errorf("contacts: Config.Devices is %d: it cannot be negative", c.Devices)
+	}
+	if c.JWTOnly && (c.Verifier == nil || c.Open) {
+		return c, errors.New("contacts: Config.JWTOnly goes with a Verifier and without Open")
 	}
 	if c.Decay == 0 {
 		c.Decay = 90 * day
@@ -46,6 +52,9 @@ type Directory struct {
 	opened time.Time
 	mem    *memory
 	hash   *hasher
+
+	verifier atomic.Pointer[Verifier]
+
 	events *announcer
 	ops    *queue[*op]
 
@@ -76,6 +85,7 @@ func Open(ctx context.Context, t Table, cfg Config) (*Directory, error) {
 		cfg: cfg, table: t, opened: cfg.Now(), mem: newMemory(), events: newAnnouncer(),
 		ops: newQueue[*op](), doubt: map[Address]struct{}{}, stopped: make(chan struct{}),
 	}
+	d.verifier.Store(cfg.Verifier)
 	if d.hash, err = openHasher(ctx, t); err != nil {
 		return nil, fmt.Errorf("contacts: the key of the token hashes: %w", err)
 	}

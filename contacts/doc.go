@@ -7,5 +7,6 @@
 //     When they return an error of the Table, memory is as it was, and the next write puts the Table right.
 //   - Calls that are under way at the same time share one Table.Write.
 //   - When a device was last connected is written at most every 5 s and tried again until it succeeds; a crash may lose that much.
-//   - A token that was revoked, or whose user was removed, is refused with ErrRevoked for ever.
+//   - A token that was revoked, or whose user was removed, is refused with ErrRevoked for ever. A JWT or a certificate that still holds may
+//     register its address again.
 package contacts

@@ -23,10 +23,11 @@ const (
 	UserRemoved                          // with all tokens; a DeviceForgotten for each remembered device follows
 	DeviceForgotten                      // the session of a remembered device has ended
 	UserChanged                          // added, registered (again), or subscribed to an inbox for the first time
+	KeysChanged                          // of nobody in particular: logins by JWT may hold no more, see SetVerifier
 )
 
 func (k EventKind) String() string {
-	names := [...]string{"none", "token revoked", "user removed", "device forgotten", "user changed"}
+	names := [...]string{"none", "token revoked", "user removed", "device forgotten", "user changed", "keys changed"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -89,6 +89,7 @@ func (e *Engine) place(mo sms.MO, talks []sms.Talk, now time.Time) (m *Message, 
 		digest = 0
 	}
 	result = MOUnmatched
+	window := e.now().ReplyWindow
 	_, err := contacts.ParseNumber(string(mo.From)) // a name or a short code is nobody's peer
 	switch {
 	case !e.own(mo.To) || err != nil:
@@ -96,10 +97,10 @@ func (e *Engine) place(mo sms.MO, talks []sms.Talk, now time.Time) (m *Message, 
 		if mo.To == "" || mo.From == "" {
 			return m, nil, MOUnmatched
 		}
-	case t.User != "" && now.Sub(t.At) < e.cfg.ReplyWindow:
+	case t.User != "" && now.Sub(t.At) < window:
 		m.To, m.Reply, result = t.User, ID(t.Ref).String(), MOConversation
 		t.At = now
-	case last.User != "" && now.Sub(last.At) < e.cfg.ReplyWindow+rememberMO && e.cfg.HasContact != nil && e.cfg.HasContact(last.User, mo.From):
+	case last.User != "" && now.Sub(last.At) < window+rememberMO && e.cfg.HasContact != nil && e.cfg.HasContact(last.User, mo.From):
 		m.To, result = last.User, MOContact
 	}
 	t.Heard, t.Digest = now, digest
@@ -128,7 +129,7 @@ func (e *Engine) take(ctx context.Context, m *Message, talk *sms.Talk, now time.
 // optOut acts on a stop word: it is confirmed once, then nothing is sent to the number any more. Both are durable on return.
 func (e *Engine) optOut(ctx context.Context, mo sms.MO) (stop bool, err error) {
 	out := e.cfg.OptOuts
-	if out == nil || !e.own(mo.To) || !sms.IsStop(mo.Text, e.cfg.StopWords) {
+	if out == nil || !e.own(mo.To) || !sms.IsStop(mo.Text, e.now().StopWords) {
 		return false, nil
 	}
 	if _, err := contacts.ParseNumber(string(mo.From)); err != nil || out.Out(mo.From) {
@@ -156,8 +157,8 @@ func (e *Engine) soleNumber(gateway string) contacts.Number {
 	if g := e.gateway(gateway); g != nil && g.Abilities().Number != "" {
 		return g.Abilities().Number
 	}
-	if len(e.cfg.Numbers) == 1 {
-		return e.cfg.Numbers[0]
+	if own := e.now().Numbers; len(own) == 1 {
+		return own[0]
 	}
 	return ""
 }

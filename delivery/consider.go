@@ -44,6 +44,11 @@ func (d *deliverer) consider(r *ref, now time.Time) {
 		return
 	}
 	ev := d.evidence(r, now)
+	if r.anew = r.anew && r.state == Waiting; r.anew {
+		if d.decideAnew(r, ev.Registered, now); r.busy || r.loading {
+			return
+		}
+	}
 	ans := Decide(d.question(r), ev, now, d.rules)
 	if ans.Do != GoSMS {
 		r.queue(r.released, false)
@@ -108,6 +113,12 @@ func (d *deliverer) goSMS(r *ref, registered bool, now time.Time) {
 		}
 		return next, Effects{Tell: fx.Tell, Stand: fx.Stand}
 	})
+}
+
+// decideAnew asks the policy again about a message that waits because of a limit.
+func (d *deliverer) decideAnew(r *ref, registered bool, now time.Time) {
+	r.anew = r.m == nil // then it is read first, and considered again
+	d.act(r, intent{kind: intentLook}, now, func(m *Message) (*Message, Effects) { return m.Anew(d.e.facts(m, registered, now), now, d.rules) })
 }
 
 // wait is how long a written push of the message may stay without an answer.

@@ -82,9 +82,10 @@ const (
 )
 
 func newDeliverer(e *Engine) *deliverer {
+	s := e.now()
 	d := &deliverer{
-		e: e, rules: e.rules, lines: map[contacts.Address]*line{}, open: map[ID]*ref{}, wake: make(chan struct{}, 1), held: map[*ref]struct{}{}, clock: newClock(time.Now()),
-		brake: Brake{RestartGrace: e.cfg.RestartGrace, StormHold: e.cfg.StormHold}, recovering: true, settled: map[ID]struct{}{}, orphans: map[ID]struct{}{},
+		e: e, rules: s.rules, lines: map[contacts.Address]*line{}, open: map[ID]*ref{}, wake: make(chan struct{}, 1), held: map[*ref]struct{}{}, clock: newClock(time.Now()),
+		brake: Brake{RestartGrace: s.RestartGrace, StormHold: s.StormHold}, recovering: true, settled: map[ID]struct{}{}, orphans: map[ID]struct{}{},
 	}
 	return d
 }

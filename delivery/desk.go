@@ -131,6 +131,7 @@ func (c *claims) between(r sms.DLR) bool {
 // A claim is what an attempt at a message is drawn up to be.
 type claim struct {
 	gateway   sms.Gateway
+	settings  *settings // all of it is drawn up with the same
 	from      originator
 	text      string
 	segments  []sms.Segment
@@ -145,26 +146,31 @@ func (c *claim) digest() uint32 { return uint32(xxhash.Sum64String(c.text)) }
 
 // draw draws up an attempt: originator, text, segments and price as they are at this gateway.
 func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, error) {
-	from, err := e.originate(ctx, m, g.Abilities().Number, time.Now())
+	s := e.now()
+	from, err := e.originate(ctx, m, s, g.Abilities().Number, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	c := &claim{gateway: g, from: from, text: e.text(m, from.name)}
+	c := &claim{gateway: g, settings: s, from: from, text: s.write(m, from.name)}
 	to, _ := m.To.Number()
-	if e.optedOut(m, to) { // since it was asked, or between two segments
+	switch { // since it was asked, or between two segments
+	case !s.Policy.Allows(to):
+		c.forbidden, c.evidence = PrefixDenied, denied
+		return c, nil
+	case e.optedOut(m, to):
 		c.forbidden = OptedOut
 		return c, nil
 	}
 	c.segments, err = g.Abilities().Split(c.text)
-	if err != nil || len(c.segments) > e.rules.MaxSegments {
-		c.forbidden, c.evidence = TooLong, tooLong(len(c.segments), e.rules) // that it is text was asked before
+	if err != nil || len(c.segments) > s.MaxSegments {
+		c.forbidden, c.evidence = TooLong, tooLong(len(c.segments), s.rules) // that it is text was asked before
 		return c, nil
 	}
 	if m.SMS.begun() && (g.Name() != m.SMS.Gateway || len(c.segments) != len(m.SMS.Segments) || c.digest() != m.SMS.Digest) { // gateways or template were changed since
 		c.forbidden, c.evidence = GatewayRefused, "the carrier has a part of it, and gateway or text are others now"
 		return c, nil
 	}
-	c.price, _ = e.cfg.Policy.Prices.Of(to)
+	c.price, _ = s.Policy.Prices.Of(to)
 	return c, nil
 }
 
@@ -172,7 +178,7 @@ func (e *Engine) draw(ctx context.Context, m *Message, g sms.Gateway) (*claim, e
 func (e *Engine) claim(ctx context.Context, m *Message, c *claim, w want) error {
 	now := time.Now()
 	next, fx := m.Claim(Claim{
-		Gateway: c.gateway.Name(), From: c.from.name, Cause: w.cause, Pushes: w.pushes, Until: now.Add(max(e.cfg.Response, c.gateway.Abilities().Response)), Segments: len(c.segments), Digest: c.digest(), Price: c.price,
+		Gateway: c.gateway.Name(), From: c.from.name, Cause: w.cause, Pushes: w.pushes, Until: now.Add(max(c.settings.Response, c.gateway.Abilities().Response)), Segments: len(c.segments), Digest: c.digest(), Price: c.price,
 		Evidence: c.from.evidence, NoWayBack: c.from.noWay,
 	}, now)
 	if next == nil {
@@ -182,7 +188,7 @@ func (e *Engine) claim(ctx context.Context, m *Message, c *claim, w want) error 
 	first := m.SMS == nil || m.SMS.Counted.IsZero()
 	change := e.change(next, fx, now)
 	change.Talk = c.from.talk
-	change.Counts = e.cfg.Policy.Reserve(m.From, to, next.SMS.open(), first, first && c.from.quick, now)
+	change.Counts = c.settings.Policy.Reserve(m.From, to, next.SMS.open(), first, first && c.from.quick, now)
 	if err := e.commit(ctx, change, fx); err != nil {
 		return err
 	}
@@ -247,7 +253,7 @@ func (e *Engine) mt(c *claim) sms.MT {
 	}
 	return sms.MT{
 		Ref: sms.Ref(m.ID), Attempt: m.SMS.Claims, From: m.SMS.From, To: to, Text: c.text, Segments: left, Count: len(c.segments),
-		Until: m.SMS.Until, Validity: min(e.cfg.Validity, time.Until(m.Expires)),
+		Until: m.SMS.Until, Validity: min(c.settings.Validity, time.Until(m.Expires)),
 	}
 }
 
@@ -278,7 +284,7 @@ func (e *Engine) answer(ctx context.Context, mt sms.MT, gateway string, outcomes
 			return err
 		}
 		now := time.Now()
-		next, fx := m.Outcome(mt.Attempt, outcomes, dlr, now, e.rules)
+		next, fx := m.Outcome(mt.Attempt, outcomes, dlr, now, e.now().rules)
 		if next == nil { // an earlier call stored it, and may have failed then
 			return e.meetAgain(ctx, m)
 		}
@@ -423,7 +429,7 @@ func (e *Engine) reportOf(ctx context.Context, r sms.DLR) error {
 		if m.SMS == nil || m.SMS.Gateway != r.Gateway {
 			return nil, Effects{}
 		}
-		return m.Report(r.Segment, r.ID, r.State, r.Detail, now, e.rules)
+		return m.Report(r.Segment, r.ID, r.State, r.Detail, now, e.now().rules)
 	})
 	if errors.Is(err, ErrNotFound) {
 		return nil
@@ -433,7 +439,7 @@ func (e *Engine) reportOf(ctx context.Context, r sms.DLR) error {
 
 func (e *Engine) report(ctx context.Context, id ID, segment int, smsID string, state sms.DLRState, detail string) error {
 	_, _, err := e.advance(ctx, id, func(m *Message, now time.Time) (*Message, Effects) {
-		return m.Report(segment, smsID, state, detail, now, e.rules)
+		return m.Report(segment, smsID, state, detail, now, e.now().rules)
 	})
 	if errors.Is(err, ErrNotFound) {
 		return nil

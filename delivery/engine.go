@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -123,9 +124,10 @@ func (c Config) check() error {
 
 // An Engine carries the decisions out: it stores what comes in, pushes it, and lets it go out as an SMS when the decision says so.
 type Engine struct {
-	cfg       Config
+	cfg       parts
+	live      atomic.Pointer[settings]
+	applying  sync.Mutex // of Apply
 	err       error
-	rules     Rules
 	log       zerolog.Logger
 	stats     *Stats
 	inboxes   *inboxes
@@ -136,7 +138,6 @@ type Engine struct {
 	gateways  []sms.Gateway
 	dispatch  *sms.Dispatcher
 	numbers   map[contacts.Number]struct{} // our own
-	text      func(m *Message, from string) string
 	limits    *limits
 	unknowns  *unknowns
 	submitted *submitted
@@ -152,7 +153,7 @@ type Engine struct {
 // New returns an Engine that does nothing until Run. What is wrong with cfg is told by Run, and by Check at once.
 func New(cfg Config) *Engine {
 	cfg = cfg.withDefaults()
-	e := &Engine{cfg: cfg, err: cfg.check(), log: cfg.Log, inboxes: newInboxes(), origins: newOrigins(), limits: newLimits(), submitted: newSubmitted(), recovered: make(chan struct{})}
+	e := &Engine{cfg: parts{cfg.Store, cfg.Directory, cfg.OptOuts, cfg.HasContact}, log: cfg.Log, inboxes: newInboxes(), origins: newOrigins(), limits: newLimits(), submitted: newSubmitted(), recovered: make(chan struct{})}
 	e.unknowns = newUnknowns(func(gateway, id string) bool { _, ok := e.submitted.find(gateway, id); return ok })
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if cfg.SMS != nil {
@@ -160,20 +161,9 @@ func New(cfg Config) *Engine {
 	}
 	e.numbers = ownNumbers(cfg.Numbers, e.gateways)
 	e.stats = newStats(e.gateways)
-	var err error
-	e.text, err = newTemplate(cfg.Template)
-	e.err = errors.Join(e.err, err)
-	text := func(m *Message) string { // as far as it is known before a gateway is
-		if _, number := m.From.Number(); number && cfg.Originator == OriginatorUser {
-			return e.text(m, string(m.From))
-		}
-		return e.text(m, "")
-	}
-	e.rules = Rules{
-		AckTimeout: cfg.AckTimeout, OfflineGrace: cfg.OfflineGrace, MaxSegments: cfg.MaxSegments, NoGateway: len(e.gateways) == 0, Tries: cfg.Retry.Tries,
-		RetryFirst: cfg.Retry.First, RetryFactor: cfg.Retry.Factor, RetryMax: cfg.Retry.Max, UnknownHold: cfg.Unknown.Hold, Resend: cfg.Unknown.Resend,
-		DLRTimeout: cfg.DLRTimeout, Text: text, Reports: e.reports,
-	}
+	s, err := e.settings(cfg)
+	e.live.Store(s)
+	e.err = err
 	e.lane = newLane(cfg.Store, e.origins, e.stats, e.log)
 	e.dlv = newDeliverer(e)
 	e.lane.behind = e.dlv.behind
@@ -368,7 +358,6 @@ func (d *deliverer) recover(ms []*Message, now time.Time) {
 
 // maintain prunes the store.
 func (e *Engine) maintain(ctx context.Context) {
-	keep := Retention{Talks: e.cfg.ReplyWindow + rememberMO, History: max(e.cfg.History, 0), Keys: day, InboxAge: e.cfg.InboxAge, Notices: e.cfg.Notices, NoticeAge: 7 * day}
 	ticker := time.NewTicker(time.Hour)
 	defer ticker.Stop()
 	for {
@@ -378,6 +367,8 @@ func (e *Engine) maintain(ctx context.Context) {
 		case now := <-ticker.C:
 			e.origins.sweep(now)
 			e.limits.sweep(now)
+			s := e.now()
+			keep := Retention{Talks: s.ReplyWindow + rememberMO, History: max(s.History, 0), Keys: day, InboxAge: s.InboxAge, Notices: s.Notices, NoticeAge: 7 * day}
 			if err := e.cfg.Store.Prune(ctx, now, keep); err != nil && ctx.Err() == nil {
 				e.log.Error().Err(err).Msg("old records cannot be deleted; tried again in an hour")
 			}

@@ -123,6 +123,7 @@ type ref struct {
 	behind     bool // an earlier message of the same sender goes first
 	acked      bool // by a device; that is on its way to the store
 	gone       bool
+	anew       bool // the limits were changed: what waits because of one is decided again
 }
 
 // question is what Decide must know of the message.

@@ -86,18 +86,22 @@ func LimitReason(key string) Reason {
 // facts are what the policy is asked with; it reads memory only.
 func (e *Engine) facts(m *Message, registered bool, now time.Time) Facts {
 	to, _ := m.To.Number()
+	s := e.now()
 	f := Facts{Registered: registered, OptedOut: e.optedOut(m, to)}
 	switch {
-	case !e.cfg.Policy.Allows(to):
-		f.Denied = "by sms.allow and sms.deny, or it has no price and there is a budget"
+	case !s.Policy.Allows(to):
+		f.Denied = denied
 	case e.dispatch != nil && !e.dispatch.Routed(to):
 		f.Denied = "no route takes the number"
 	}
-	if segments, err := sms.Split(e.rules.text(m)); err == nil {
-		f.Over = e.limits.over(e.cfg.Policy.Reserve(m.From, to, len(segments), m.SMS == nil || m.SMS.Counted.IsZero(), false, now))
+	if segments, err := sms.Split(s.rules.text(m)); err == nil {
+		f.Over = e.limits.over(s.Policy.Reserve(m.From, to, len(segments), m.SMS == nil || m.SMS.Counted.IsZero(), false, now))
 	}
 	return f
 }
+
+// denied is what is told of a prefix that Policy.Allows refuses.
+const denied = "by sms.allow and sms.deny, or it has no price and there is a budget"
 
 // optedOut reports whether a message may not go to a number because its owner wants no SMS.
 func (e *Engine) optedOut(m *Message, to contacts.Number) bool {
@@ -107,11 +111,13 @@ func (e *Engine) optedOut(m *Message, to contacts.Number) bool {
 // givenBack are the counts that a finished attempt gives back.
 func (e *Engine) givenBack(m *Message, b Back) (counts []sms.Count) {
 	to, _ := m.To.Number()
-	if b.Segments > 0 {
-		counts = e.cfg.Policy.Release(m.From, to, b.Segments, false, b.Booked)
+	policy := e.now().Policy
+	if n := len(m.SMS.Segments); b.Segments > 0 && n > 0 {
+		each := sms.Money{Micros: m.SMS.Price.Micros / int64(n), Currency: m.SMS.Price.Currency} // as the claim booked it
+		counts = policy.Release(m.From, to, b.Segments, each, false, b.Booked)
 	}
 	if !b.Counted.IsZero() {
-		counts = append(counts, e.cfg.Policy.Release(m.From, to, 0, true, b.Counted)...)
+		counts = append(counts, policy.Release(m.From, to, 0, sms.Money{}, true, b.Counted)...)
 	}
 	return counts
 }
@@ -131,7 +137,7 @@ type Spend struct {
 
 // Spend returns what stands on the budgets now.
 func (e *Engine) Spend(ctx context.Context) (Spend, error) {
-	p, now := e.cfg.Policy, time.Now()
+	p, now := e.now().Policy, time.Now()
 	totals, err := e.cfg.Store.Totals(ctx, sms.DayKey(now), sms.MonthKey(now))
 	if err != nil {
 		return Spend{}, err

@@ -56,26 +56,26 @@ func (e *Engine) Test(ctx context.Context, gateway string, to contacts.Number, t
 	if g == nil {
 		return nil, price, ErrNoGateway
 	}
-	able, now := g.Abilities(), time.Now()
+	able, s, now := g.Abilities(), e.now(), time.Now()
 	segments, err := able.Split(text)
 	if err != nil {
 		return nil, price, err
 	}
 	switch {
-	case len(segments) > e.rules.MaxSegments:
-		return nil, price, fmt.Errorf("%w: %s", sms.ErrTooLong, tooLong(len(segments), e.rules))
-	case !e.cfg.Policy.Allows(to):
+	case len(segments) > s.MaxSegments:
+		return nil, price, fmt.Errorf("%w: %s", sms.ErrTooLong, tooLong(len(segments), s.rules))
+	case !s.Policy.Allows(to):
 		return nil, price, ErrDenied
 	}
-	counts := e.cfg.Policy.Reserve(tester, to, len(segments), true, false, now)
+	counts := s.Policy.Reserve(tester, to, len(segments), true, false, now)
 	if err := e.commit(ctx, Change{Counts: counts}, Effects{}); err != nil {
 		return nil, price, err
 	}
-	mt := sms.MT{From: e.name(), To: to, Text: text, Segments: segments, Count: len(segments), Attempt: 1, Until: now.Add(max(e.cfg.Response, able.Response)), Validity: e.cfg.Validity}
+	mt := sms.MT{From: s.name(), To: to, Text: text, Segments: segments, Count: len(segments), Attempt: 1, Until: now.Add(max(s.Response, able.Response)), Validity: s.Validity}
 	if able.Number != "" {
 		mt.From = string(able.Number)
-	} else if len(e.cfg.Numbers) > 0 && (e.cfg.Originator == OriginatorPool || e.cfg.Originator == OriginatorUser) {
-		mt.From = string(e.cfg.Numbers[0])
+	} else if len(s.Numbers) > 0 && !s.named() {
+		mt.From = string(s.Numbers[0])
 	}
 	_, _ = rand.Read(mt.Ref[:]) // it never fails
 	e.claims.put(mt.Ref, &Message{To: contacts.Address(to), SMS: &Leg{Gateway: gateway, From: mt.From}})
@@ -92,11 +92,11 @@ func (e *Engine) Test(ctx context.Context, gateway string, to contacts.Number, t
 			settled.Meetings = append(settled.Meetings, sms.Meeting{Gateway: gateway, ID: o.ID, Side: sms.Submitter, Mine: meetingPoint(ID(mt.Ref), o.Segment)})
 		}
 	}
-	each, _ := e.cfg.Policy.Prices.Of(to)
+	each, _ := s.Policy.Prices.Of(to)
 	price = each.Times(spent)
 	e.stats.Spent.Add(price.Micros)
 	if spent < len(segments) {
-		settled.Counts = e.cfg.Policy.Release(tester, to, len(segments)-spent, spent == 0, now)
+		settled.Counts = s.Policy.Release(tester, to, len(segments)-spent, each, spent == 0, now)
 	}
 	if err = e.commit(context.WithoutCancel(ctx), settled, Effects{}); err == nil {
 		e.submitted.note(settled.Meetings)
@@ -170,7 +170,8 @@ func (e *Engine) hand(ctx context.Context, m *Message, to contacts.Address) (*sm
 		return nil, err
 	}
 	now := time.Now()
-	talk, ok := allocate([]contacts.Number{m.Own}, talks, to, now, e.cfg.ReplyWindow, e.cfg.ReplyQuiet)
+	s := e.now()
+	talk, ok := allocate([]contacts.Number{m.Own}, talks, to, now, s.ReplyWindow, s.ReplyQuiet)
 	if !ok {
 		return nil, nil
 	}

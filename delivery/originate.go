@@ -30,21 +30,21 @@ type originator struct {
 const quickAnswer = 5 * time.Second
 
 // originate decides what an SMS goes out from (docs/decision.md, "From which number"); fixed is the only number of a gateway that has one.
-func (e *Engine) originate(ctx context.Context, m *Message, fixed contacts.Number, now time.Time) (originator, error) {
+func (e *Engine) originate(ctx context.Context, m *Message, s *settings, fixed contacts.Number, now time.Time) (originator, error) {
 	if m.SMS.begun() {
 		return originator{name: m.SMS.From}, nil
 	}
-	own, name := e.cfg.Numbers, ""
+	own, name := s.Numbers, ""
 	_, number := m.From.Number()
 	switch {
 	case fixed != "":
 		own, name = []contacts.Number{fixed}, string(fixed)
 	case m.Service:
 		return originator{name: string(m.From)}, nil
-	case e.cfg.Originator == OriginatorUser && number:
+	case s.Originator == OriginatorUser && number:
 		return originator{name: string(m.From), evidence: "answers go to the sender's own phone"}, nil
-	case len(own) == 0 || e.cfg.Originator != OriginatorPool && e.cfg.Originator != OriginatorUser:
-		return originator{name: e.name(), noWay: "the originator is a name"}, nil
+	case len(own) == 0 || s.named():
+		return originator{name: s.name(), noWay: "the originator is a name"}, nil
 	default:
 		name = noWayBack
 	}
@@ -56,7 +56,7 @@ func (e *Engine) originate(ctx context.Context, m *Message, fixed contacts.Numbe
 	if err != nil {
 		return originator{}, err
 	}
-	talk, ok := allocate(own, talks, m.From, now, e.cfg.ReplyWindow, e.cfg.ReplyQuiet)
+	talk, ok := allocate(own, talks, m.From, now, s.ReplyWindow, s.ReplyQuiet)
 	if !ok {
 		return originator{name: name, noWay: "the peer has another conversation with every number of ours"}, nil
 	}
@@ -69,12 +69,15 @@ func (e *Engine) originate(ctx context.Context, m *Message, fixed contacts.Numbe
 }
 
 // name is the originator of those that have no number.
-func (e *Engine) name() string {
-	if e.cfg.Originator == OriginatorPool || e.cfg.Originator == OriginatorUser {
+func (c Config) name() string {
+	if !c.named() {
 		return noWayBack
 	}
-	return e.cfg.Originator
+	return c.Originator
 }
+
+// named reports whether SMS go out from a name.
+func (c Config) named() bool { return c.Originator != OriginatorPool && c.Originator != OriginatorUser }
 
 // allocate picks the own number by which a user talks to a peer: the one that is theirs already, else one that nobody needs, else the one that was quiet longest, and
 // for at least quiet. ok false: there is none, for nobody may get the answer that was meant for somebody else.

@@ -39,19 +39,20 @@ func (e *Engine) Publish(m *Message, p Publication, a Acceptor) {
 }
 
 func (e *Engine) publish(m *Message, pub Publication, a Acceptor, now time.Time) *proposal {
+	s := e.now()
 	now = now.Truncate(time.Microsecond)
-	if end := now.Add(e.cfg.InboxAge); m.Expires.IsZero() || m.Expires.After(end) {
+	if end := now.Add(s.InboxAge); m.Expires.IsZero() || m.Expires.After(end) {
 		m.Expires = end
 	}
 	if m.Wait > 0 {
-		m.Wait = min(max(m.Wait, time.Second), e.cfg.AfterMax)
+		m.Wait = min(max(m.Wait, time.Second), s.AfterMax)
 	}
 	fail := Reason("")
 	if _, number := m.To.Number(); !number && m.To != Unmatched && !e.cfg.Directory.Exists(m.To) {
 		fail = NoSuchName
 	}
 	fx := m.Accept(now, fail)
-	p := &proposal{acceptor: a, change: Change{Message: m, Limit: e.cfg.Inbox}, enters: fx.Enters}
+	p := &proposal{acceptor: a, change: Change{Message: m, Limit: s.Inbox}, enters: fx.Enters}
 	if len(fx.Tell) > 0 && e.subscribed(m.From) {
 		p.change.Entries = m.receipts(fx.Tell, now)
 	}
@@ -153,7 +154,7 @@ type Device struct {
 
 // Connect announces a connection. A Resumed one gets its unacknowledged pushes again, under their slots.
 func (e *Engine) Connect(c Connection) *Device {
-	d := &Device{e: e, c: c, key: deviceKey(c.User, c.ClientID), window: e.cfg.Window}
+	d := &Device{e: e, c: c, key: deviceKey(c.User, c.ClientID), window: e.now().Window}
 	if c.Window > 0 {
 		d.window = min(d.window, c.Window)
 	}

@@ -36,8 +36,8 @@ var ErrAsked = errors.New("too many new numbers were asked about today")
 // registered number is what would be were none of its devices ready, and the latest just gone: it tells nothing of anybody's presence. A number that
 // the user has not asked about since yesterday is counted, durably; ErrAsked.
 func (e *Engine) Quote(ctx context.Context, from, to contacts.Address, text []byte) (Quote, error) {
-	now := time.Now()
-	m := &Message{From: from, To: to, Root: RootTo, Payload: text, Accepted: now, Expires: now.Add(e.cfg.InboxAge), State: Accepted}
+	now, set := time.Now(), e.now()
+	m := &Message{From: from, To: to, Root: RootTo, Payload: text, Accepted: now, Expires: now.Add(set.InboxAge), State: Accepted}
 	peer, number := to.Number()
 	if !number {
 		if !e.cfg.Directory.Exists(to) {
@@ -51,10 +51,10 @@ func (e *Engine) Quote(ctx context.Context, from, to contacts.Address, text []by
 	registered := e.cfg.Directory.Registered(to)
 	ev := Evidence{Registered: registered, Lost: now}
 	then := now
-	ans := Decide(m.Question(), ev, then, e.rules)
+	ans := Decide(m.Question(), ev, then, set.rules)
 	if ans.Do == Hold && !ans.Until.IsZero() { // the grace
 		then = ans.Until
-		ans = Decide(m.Question(), ev, then, e.rules)
+		ans = Decide(m.Question(), ev, then, set.rules)
 	}
 	if ans.Do != GoSMS {
 		return Quote{Way: WayWaiting, Reason: ans.Reason}, nil
@@ -77,7 +77,7 @@ func (e *Engine) Quote(ctx context.Context, from, to contacts.Address, text []by
 
 // quoteSMS draws up the SMS that a message would be; refused is what it would become when it may be none.
 func (e *Engine) quoteSMS(ctx context.Context, m *Message, registered bool, now time.Time) (refused *Message, q Quote, err error) {
-	if refused, _ := m.Fallback(e.facts(m, registered, now), now, e.rules); refused != nil {
+	if refused, _ := m.Fallback(e.facts(m, registered, now), now, e.now().rules); refused != nil {
 		return refused, q, nil
 	}
 	to, _ := m.To.Number()
@@ -86,7 +86,7 @@ func (e *Engine) quoteSMS(ctx context.Context, m *Message, registered bool, now 
 		return nil, q, err
 	}
 	if c.forbidden == "" {
-		if c.forbidden, err = e.exceeds(ctx, e.cfg.Policy.Reserve(m.From, to, len(c.segments), true, c.from.quick, now)); err != nil {
+		if c.forbidden, err = e.exceeds(ctx, e.now().Policy.Reserve(m.From, to, len(c.segments), true, c.from.quick, now)); err != nil {
 			return nil, q, err
 		}
 	}
@@ -126,11 +126,12 @@ func (e *Engine) ask(ctx context.Context, user contacts.Address, about contacts.
 	if err != nil || totals[0] > 0 {
 		return err
 	}
-	if e.cfg.ChangesPerDay < 0 {
+	most := e.now().ChangesPerDay
+	if most < 0 {
 		return ErrAsked
 	}
 	err = e.commit(ctx, Change{Counts: []sms.Count{
-		{Key: "asks " + string(user) + " " + today, Add: 1, Most: int64(e.cfg.ChangesPerDay), Until: now.Add(2 * day)},
+		{Key: "asks " + string(user) + " " + today, Add: 1, Most: int64(most), Until: now.Add(2 * day)},
 		{Key: asked, Add: 1, Until: now.Add(day)},
 	}}, Effects{})
 	var over *sms.OverLimit

@@ -14,7 +14,7 @@ import (
 )
 
 // A row of a table of keys: key, default (not for the keys of gateways), range, meaning.
-var keyRow = regexp.MustCompile("(?m)^\\| `([a-z_.\\[\\]]+)` \\|(?:( [^|]*)?\\|)?( [^|]*)?\\| [^|]+ \\|$")
+var keyRow = regexp.MustCompile("(?m)^\\| `([a-z0-9_.\\[\\]]+)` \\|(?:( [^|]*)?\\|)?( [^|]*)?\\| [^|]+ \\|$")
 
 // A told key is what the page or the code says of it.
 type told struct{ value, bounds string }

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/seed-7a41469f/godwit/clienttest"
-	"github.com/seed-7a41469f/godwit/contacts"
 )
 
 var shownID = regexp.MustCompile(`"id":"[0-9A-Z]{26}"`)
@@ -23,9 +22,9 @@ func TestExamplesOfSendingWork(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	b := clienttest.NewBroker(t)
-	token := b.AddUser(t, contacts.Address("alerts"))
-	b.AddUser(t, contacts.Address("4917604069001"))
+	b := clienttest.NewServer(t, nil)
+	token := b.Token("alerts")
+	b.Token("4917604069001")
 	ran := 0
 	for _, block := range fenced.FindAllString(read(t, "sending.md"), -1) {
 		lines := strings.Split(block, "\n")

@@ -32,7 +32,7 @@ func (h *Hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	if !h.running() {
 		return h.deny(cl, noServer)
 	}
-	gate, _ := cl.Net.Conn.(Gate)
+	gate, _ := as[Gate](cl.Net.Conn)
 	l, why := h.logIn(cl, &pk)
 	if why == nil {
 		var c *conn
@@ -75,17 +75,26 @@ func (h *Hook) logIn(cl *mqtt.Client, pk *packets.Packet) (login, *denial) {
 	if !clean(name) {
 		return login{}, &badLogin
 	}
-	who, err := h.people.Login(h.ctx, name, string(pk.Connect.Password))
+	who, err := h.identify(cl, name, string(pk.Connect.Password))
 	switch {
 	case err == nil:
-		return login{user: who.Address, clientID: id, token: who.Token}, nil
+		return login{user: who.Address, clientID: id, by: who}, nil
 	case errors.Is(err, contacts.ErrRevoked):
 		return login{}, &revoked
 	case errors.Is(err, contacts.ErrLogin):
+		h.Log.Debug("login refused", "error", err)
 		return login{}, &badLogin
 	}
 	h.Log.Error("log in", "error", err)
 	return login{}, &noStore
+}
+
+// identify asks who a client is: its certificate comes before its password.
+func (h *Hook) identify(cl *mqtt.Client, name, password string) (contacts.Login, error) {
+	if cert := certificateOf(cl.Net.Conn); cert != nil {
+		return h.people.LoginCertificate(h.ctx, cert, name)
+	}
+	return h.people.Login(h.ctx, name, password)
 }
 
 // admit makes the connection of somebody who has logged in: will, session, keepalive.
@@ -129,7 +138,7 @@ func (c *conn) takeOver() {
 // setKeepalive: a client's own on 3.1.1, at most the server's on MQTT 5 (§3.2.2.3.14).
 func (c *conn) setKeepalive(seconds uint16) {
 	c.keepalive = time.Duration(seconds) * time.Second
-	if longest := c.hook.options.KeepaliveMax; c.version >= 5 && (seconds == 0 || c.keepalive > longest) {
+	if longest := c.hook.options().KeepaliveMax; c.version >= 5 && (seconds == 0 || c.keepalive > longest) {
 		c.keepalive = longest.Truncate(time.Second)
 		c.cl.State.Keepalive = uint16(c.keepalive / time.Second)
 		c.cl.State.ServerKeepalive = true
@@ -184,7 +193,7 @@ func (c *conn) maySubscribe(filter string) bool {
 	if _, again := c.cl.State.Subscriptions.Get(filter); !again && c.cl.State.Subscriptions.Len() >= maxFilters {
 		return false
 	}
-	return isInbox(c.user, filter) || !isOurs(filter) && coveredBy(c.hook.options.Open, filter)
+	return isInbox(c.user, filter) || !isOurs(filter) && coveredBy(c.hook.options().Open, filter)
 }
 
 // OnPacketEncode puts right what mochi writes: the CONNACK lacks most of what a client must know, and a PUBREL of ours is unknown to mochi.
@@ -208,7 +217,7 @@ func (c *conn) completeConnack(pk *packets.Packet) {
 	caps, p := c.hook.server.Options.Capabilities, &pk.Properties
 	p.MaximumPacketSize = caps.MaximumPacketSize
 	p.TopicAliasMaximum = caps.TopicAliasMaximum
-	if !c.hook.options.Retain || caps.RetainAvailable == 0 {
+	if !c.hook.options().Retain || caps.RetainAvailable == 0 {
 		p.RetainAvailable, p.RetainAvailableFlag = 0, true
 	}
 	p.SharedSubAvailable, p.SharedSubAvailableFlag = 0, true

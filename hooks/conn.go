@@ -54,6 +54,7 @@ type conn struct {
 	finished bool      // nothing is added any more: the writer closes
 	deadline time.Time // of reads
 	done     chan struct{}
+	until    *time.Timer // the login expires; nil: never
 
 	// The receive window; see ring.go.
 	ring     ring
@@ -71,8 +72,8 @@ type conn struct {
 // A login says who is connected.
 type login struct {
 	user     contacts.Address
-	clientID string // as the client gave it
-	token    string
+	clientID string         // as the client gave it
+	by       contacts.Login // what that rests on
 }
 
 // A session is what becomes of the device when the connection ends.

@@ -2,8 +2,9 @@ package hooks
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
-	"fmt"
 	"math"
 	"net"
 	"sync"
@@ -16,54 +17,27 @@ import (
 	"github.com/seed-7a41469f/godwit/delivery"
 )
 
-// Options are what an operator may set. Zero values mean the documented defaults.
-type Options struct {
-	Open         []string      // topic filters that are plain MQTT, routed by mochi; none
-	Retain       bool          // open topics may be retained; otherwise the flag is dropped and clients are told so
-	SendRate     float64       // publishes a second and connection, with a burst of one second's worth; 0: unlimited
-	KeepaliveMax time.Duration // on MQTT 5; 20 min
-	Session      time.Duration // how long an MQTT 3.1.1 session is remembered, and the most for MQTT 5; 30 days
-}
-
-func (o Options) withDefaults() (Options, error) {
-	for _, f := range o.Open {
-		if !validFilter(f) || isOurs(f) || f[0] == '$' || f[0] == '#' || f[0] == '+' {
-			return o, fmt.Errorf("hooks: Options.Open: %q is not a topic filter that begins with a name of its own: t/# would be", f)
-		}
-	}
-	if o.SendRate < 0 || math.IsNaN(o.SendRate) {
-		return o, fmt.Errorf("hooks: Options.SendRate is %v: it cannot be negative", o.SendRate)
-	}
-	if o.KeepaliveMax == 0 {
-		o.KeepaliveMax = 20 * time.Minute
-	}
-	if o.KeepaliveMax < time.Second || o.KeepaliveMax > math.MaxUint16*time.Second {
-		return o, fmt.Errorf("hooks: Options.KeepaliveMax is %v: 1 s to 65535 s are possible", o.KeepaliveMax)
-	}
-	if o.Session == 0 {
-		o.Session = 30 * 24 * time.Hour
-	}
-	return o, nil
-}
-
 // A Gate is what a listener's connections may implement to learn how the login went.
 type Gate interface {
 	LoggedIn()
 	LoginFailed()
 }
 
+// A Certified connection knows the client's certificate: one that was verified, nil when none was shown. It logs the client in, whatever its
+// password is. A *tls.Conn needs not implement it.
+type Certified interface {
+	Certificate() *x509.Certificate
+}
+
 // A Hook joins a mochi server to an engine. Add it to the server; it starts and stops with it.
 type Hook struct {
 	mqtt.HookBase
-	server  *mqtt.Server
-	engine  *delivery.Engine
-	people  *contacts.Directory
-	options Options
-	wrong   error // of the options, told by Init
-
-	window   int           // publishes a connection may have unacknowledged
-	interval time.Duration // between publishes at limits.send_rate; 0: no limit
-	burst    time.Duration
+	server   *mqtt.Server
+	engine   *delivery.Engine
+	people   *contacts.Directory
+	settings atomic.Pointer[settings]
+	wrong    error // of the options, told by Init
+	window   int   // publishes a connection may have unacknowledged
 
 	stats   Stats
 	writers writers
@@ -88,17 +62,15 @@ var _ mqtt.Hook = (*Hook)(nil)
 // New returns the hook for a server and an engine that is not running yet: the hook runs it.
 func New(server *mqtt.Server, engine *delivery.Engine, opts ...Options) *Hook {
 	h := &Hook{server: server, engine: engine, people: engine.Directory(), started: make(chan struct{}), done: make(chan struct{})}
-	if len(opts) > 0 {
-		h.options = opts[0]
+	if len(opts) == 0 {
+		opts = []Options{{}}
 	}
-	h.options, h.wrong = h.options.withDefaults()
+	var s *settings
+	s, h.wrong = newSettings(opts[0])
+	h.settings.Store(s)
 	h.window = int(server.Options.Capabilities.ReceiveMaximum)
 	if h.window == 0 {
 		h.window = math.MaxUint16 // MQTT 5 §3.2.2.3.3
-	}
-	if r := h.options.SendRate; r > 0 {
-		h.interval = max(time.Duration(float64(time.Second)/r), 1)
-		h.burst = max(time.Second, h.interval)
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.writers.init()
@@ -115,7 +87,7 @@ func (h *Hook) Provides(b byte) bool {
 	switch b {
 	case mqtt.OnStarted, mqtt.OnStopped,
 		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck,
-		mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnClientExpired,
+		mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnDisconnect, mqtt.OnClientExpired, mqtt.OnWill,
 		mqtt.OnSubscribe, mqtt.OnSubscribed,
 		mqtt.OnPacketRead, mqtt.OnPublish, mqtt.OnQosPublish, mqtt.OnPacketProcessed, mqtt.OnPacketEncode:
 		return true
@@ -211,16 +183,34 @@ func (h *Hook) shutDown() {
 
 // connOf returns our connection of a client, nil when it has none: the embedding program's inline client, for instance.
 func connOf(cl *mqtt.Client) *conn {
-	n := cl.Net.Conn
+	c, _ := as[*conn](cl.Net.Conn)
+	return c
+}
+
+// as returns what a connection, or one that it wraps, is.
+func as[T any](n net.Conn) (found T, ok bool) {
 	for n != nil {
-		if c, ok := n.(*conn); ok {
-			return c
+		if found, ok = n.(T); ok {
+			return found, true
 		}
 		w, ok := n.(interface{ NetConn() net.Conn }) // another hook's
 		if !ok {
-			return nil
+			break
 		}
 		n = w.NetConn()
+	}
+	return found, false
+}
+
+// certificateOf returns the verified certificate that a client has shown; nil: none.
+func certificateOf(n net.Conn) *x509.Certificate {
+	if c, ok := as[Certified](n); ok {
+		return c.Certificate()
+	}
+	if c, ok := as[*tls.Conn](n); ok {
+		if chains := c.ConnectionState().VerifiedChains; len(chains) > 0 {
+			return chains[0][0]
+		}
 	}
 	return nil
 }

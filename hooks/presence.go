@@ -11,7 +11,6 @@ import (
 	"github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
-	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 )
 
@@ -165,13 +164,14 @@ func (h *Hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	}
 	h.people.Connected(c.user, c.clientID)
 	c.device = h.engine.Connect(delivery.Connection{
-		User: c.user, ClientID: c.clientID, Token: c.token, Version: c.version, Remembered: c.persists, Resumed: c.resumed,
+		User: c.user, ClientID: c.clientID, Token: c.by.Token, Version: c.version, Remembered: c.persists, Resumed: c.resumed,
 		Window: int(c.window), MaxPacket: c.maxPacket, Link: c,
 	})
 	if c.resumed {
 		c.device.Subscribe(c.filters()) // a resumed session sends no SUBSCRIBE
 	}
-	if c.token != "" && !h.people.Valid(contacts.Login{Address: c.user, Token: c.token}) {
+	c.expire()
+	if !h.people.Valid(c.by) {
 		h.drop(c, packets.ErrNotAuthorized) // revoked while it logged in
 	}
 	if h.leaving.Load() {
@@ -195,6 +195,17 @@ func (c *conn) open() bool {
 	defer c.mu.Unlock()
 	c.opened = !c.finished
 	return c.opened
+}
+
+// expire ends the connection when its login does. That is a loss like any other: the client comes back as soon as it has a new login, so a
+// fallback waits for the grace, and a will is sent when it does not return.
+func (c *conn) expire() {
+	if c.by.Expires.IsZero() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until = time.AfterFunc(time.Until(c.by.Expires), func() { c.hook.drop(c, packets.ErrMaxConnectTime) })
 }
 
 // OnDisconnect tells how the connection ended. It runs after the successor's OnSessionEstablished when the device was taken over.
@@ -230,6 +241,9 @@ func (c *conn) end(code byte) bool {
 		return false
 	}
 	c.opened = false
+	if c.until != nil {
+		c.until.Stop()
+	}
 	if code == codePacketSize {
 		c.hook.stats.refuse(RefusedPacketSize)
 	} else if code == packets.ErrMalformedPacket.Code {

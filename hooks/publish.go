@@ -80,7 +80,8 @@ func isOurs(topic string) bool {
 }
 
 func (h *Hook) isOpen(topic string) bool {
-	return len(h.options.Open) > 0 && !isOurs(topic) && coveredBy(h.options.Open, topic) && clean(topic)
+	open := h.options().Open
+	return len(open) > 0 && !isOurs(topic) && coveredBy(open, topic) && clean(topic) && !strings.ContainsAny(topic, "+#")
 }
 
 // passOn leaves a publish on an open topic to mochi, once nothing of ours is left that its acknowledgement could overtake.
@@ -92,7 +93,7 @@ func (c *conn) passOn(pk packets.Packet) (packets.Packet, error) {
 			return pk, packets.ErrRejectPacket
 		}
 	}
-	if !c.hook.options.Retain {
+	if !c.hook.options().Retain {
 		pk.FixedHeader.Retain = false
 	}
 	return pk, nil
@@ -157,10 +158,11 @@ func digest(topic string, payload []byte) uint64 {
 
 // slowDown holds back a client that publishes faster than limits.send_rate.
 func (c *conn) slowDown() {
-	if c.hook.interval == 0 {
+	o := c.hook.options()
+	if o.interval == 0 {
 		return
 	}
-	wait := c.rate.take(time.Now(), c.hook.interval, c.hook.burst)
+	wait := c.rate.take(time.Now(), o.interval, o.burst)
 	if wait <= 0 {
 		return
 	}

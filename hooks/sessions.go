@@ -58,7 +58,7 @@ func (h *Hook) remember(c *conn, pk *packets.Packet) *denial {
 
 // expiry is the Session Expiry Interval in seconds that the client gets (MQTT 5 §3.1.2.11.2); 0: the session ends with the connection.
 func (h *Hook) expiry(pk *packets.Packet) uint32 {
-	longest := uint32(h.options.Session / time.Second)
+	longest := uint32(h.options().Session / time.Second)
 	if m := h.server.Options.Capabilities.MaximumSessionExpiryInterval; m > 0 {
 		longest = min(longest, m)
 	}
@@ -163,7 +163,7 @@ func (h *Hook) leaveSession(c *conn, expire bool) {
 		h.engine.Forgotten(c.user, c.clientID)
 		err = h.people.ForgetDevice(h.ctx, c.user, c.clientID)
 	} else {
-		c.expiry = min(now, uint32(h.options.Session/time.Second))
+		c.expiry = min(now, uint32(h.options().Session/time.Second))
 		d := c.asDevice(c.filters())
 		d.Away = time.Now()
 		err = h.people.Remember(h.ctx, c.user, d)
@@ -193,9 +193,11 @@ func (h *Hook) OnClientExpired(cl *mqtt.Client) {
 func (h *Hook) changed(e contacts.Event) {
 	switch e.Kind {
 	case contacts.TokenRevoked:
-		h.dropAll(func(c *conn) bool { return c.user == e.User && c.token == e.Token })
+		h.dropAll(func(c *conn) bool { return c.user == e.User && c.by.Token == e.Token })
 	case contacts.UserRemoved:
 		h.dropAll(func(c *conn) bool { return c.user == e.User })
+	case contacts.KeysChanged:
+		h.dropAll(func(c *conn) bool { return c.by.Key != "" && !h.people.Valid(c.by) })
 	case contacts.DeviceForgotten:
 		if _, again := h.remembered(e.User, e.Device); again {
 			return // it has come back meanwhile, with a session of its own

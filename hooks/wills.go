@@ -20,7 +20,7 @@ const stormLook = time.Second
 // be sent is refused on MQTT 5; on 3.1.1, which has no code for it and whose clients would try for ever, it is dropped.
 func (c *conn) takeWill(pk *packets.Packet) *denial {
 	if !pk.Connect.WillFlag || c.hook.isOpen(pk.Connect.WillTopic) {
-		if !c.hook.options.Retain {
+		if !c.hook.options().Retain {
 			c.cl.Properties.Will.Retain = false
 		}
 		return nil
@@ -45,6 +45,15 @@ func (c *conn) takeWill(pk *packets.Packet) *denial {
 		expiry:  time.Duration(pk.Connect.WillProperties.MessageExpiryInterval) * time.Second,
 	}
 	return nil
+}
+
+// OnWill keeps a will for an open topic, which mochi sends itself, from being sent because the server stops. mochi sends it whatever is returned:
+// to a topic that nobody can subscribe to.
+func (h *Hook) OnWill(_ *mqtt.Client, w mqtt.Will) (mqtt.Will, error) {
+	if h.leaving.Load() {
+		w.TopicName, w.Retain = noTopicOfOurs, false
+	}
+	return w, nil
 }
 
 // A will is the message that a device wants sent when it is lost.

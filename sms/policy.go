@@ -137,9 +137,11 @@ func (p Policy) Reserve(from contacts.Address, to contacts.Number, segments int,
 	return p.counts(from, to, segments, first, loop, now)
 }
 
-// Release returns what gives back a reservation, or a part of it: with the time at which it was made, the segments that were not sent, and first when none
-// of the message was. Prices are those that the Policy has now. What loop counted stays counted.
-func (p Policy) Release(from contacts.Address, to contacts.Number, segments int, first bool, at time.Time) []Count {
+// Release returns what gives back a reservation, or a part of it: with the time at which it was made, the segments that were not sent, what each was booked
+// with, and first when none of the message was. What loop counted stays counted.
+func (p Policy) Release(from contacts.Address, to contacts.Number, segments int, each Money, first bool, at time.Time) []Count {
+	p.DayBudget, p.MonthBudget = Money{}, Money{}
+	p.Prices = Prices{Currency: each.Currency, Micros: map[string]int64{"*": each.Micros}}
 	counts := p.counts(from, to, segments, first, false, at)
 	for i := range counts {
 		counts[i].Add, counts[i].Most = -counts[i].Add, 0

@@ -137,7 +137,9 @@ func TestPolicyReleases(t *testing.T) {
 			totals[c.Key] += c.Add
 		}
 		some := rapid.IntRange(0, n).Draw(t, "segments first")
-		for _, c := range append(p.Release("ann", to, some, first, at), p.Release("ann", to, n-some, false, at)...) {
+		each, _ := p.Prices.Of(to)
+		p.Prices, p.DayBudget = sms.Prices{}, euros(0) // others since
+		for _, c := range append(p.Release("ann", to, some, each, first, at), p.Release("ann", to, n-some, each, false, at)...) {
 			if c.Most != 0 || c.Add >= 0 {
 				t.Fatalf("%+v may be refused", c)
 			}
