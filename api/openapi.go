@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"path"
 	"reflect"
 	"strconv"
 
@@ -72,7 +73,30 @@ func (s *site) spec() ([]byte, error) {
 		doc.AddOperation(&op)
 	}
 	closed(doc.Components.Schemas.Map())
+	grown(doc)
 	return json.Marshal(doc)
+}
+
+// grown lets what we answer have further fields one day; what we are asked has none but those that are known.
+func grown(doc *huma.OpenAPI) {
+	asked := map[string]bool{}
+	for _, item := range doc.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Put, item.Post, item.Delete, item.Patch} {
+			if op == nil || op.RequestBody == nil {
+				continue
+			}
+			for _, media := range op.RequestBody.Content {
+				if media.Schema != nil {
+					asked[path.Base(media.Schema.Ref)] = true
+				}
+			}
+		}
+	}
+	for name, schema := range doc.Components.Schemas.Map() {
+		if !asked[name] {
+			schema.AdditionalProperties = nil
+		}
+	}
 }
 
 // plain describes the routes that are no JSON operations.
