@@ -54,7 +54,7 @@ func isText(name string) bool { return name == fieldText || name == fieldMessage
 // set notes an option. One that is given twice must be the same: it is not known which is meant.
 func (l *letter) set(name, value string) error {
 	if had, ok := l.fields[name]; ok && had != value {
-		return fmt.Errorf("%s is given twice: %.40q and %.40q", name, had, value)
+		return fmt.Errorf("%s is given twice, and differently", name)
 	}
 	if l.fields == nil {
 		l.fields = make(map[string]string, 4)
@@ -140,8 +140,8 @@ func parseForm(body []byte) (letter, error) {
 	for pair := range strings.SplitSeq(string(body), "&") {
 		name, value, is := strings.Cut(pair, "=")
 		if !is || !isText(name) && !isOption(name) {
-			if unknown == "" {
-				unknown = pair
+			if unknown = "a part without a name"; is {
+				unknown = "the field " + name[:min(len(name), 40)]
 			}
 			continue
 		}
@@ -158,8 +158,7 @@ func parseForm(body []byte) (letter, error) {
 	case !known:
 		return letter{payload: body}, nil
 	case unknown != "":
-		name, _, _ := strings.Cut(unknown, "=")
-		return letter{}, fmt.Errorf("the form has no field %.40q; there are %s. What is no form is sent as text/plain", name, knownFields)
+		return letter{}, fmt.Errorf("the form has %s, which is none of %s. What is no form is sent as text/plain", unknown, knownFields)
 	}
 	return l, nil
 }

@@ -53,7 +53,7 @@ func TestBodiesThatAreNoMessage(t *testing.T) {
 		{"empty text", "application/json", `{"text":""}`, "there is no text"},
 		{"no text", "application/json", `{"after":"30s"}`, "there is no text"},
 		{"a form without text", form, "after=30s", "there is no text"},
-		{"a form with a misspelt option", form, "text=hello&afer=30s", `no field "afer"`},
+		{"a form with a misspelt option", form, "text=hello&afer=30s", `the field afer`},
 		{"a form with a wrong escape", form, "text=50%", "--data-urlencode"},
 		{"a form with two texts", form, "text=a&message=b", "given twice"},
 		{"a form with two values", form, "text=a&sms=auto&sms=never", "sms is given twice"},

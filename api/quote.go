@@ -25,9 +25,6 @@ type Estimate struct {
 	Reason   delivery.Reason `json:"reason,omitempty"`
 }
 
-// codeRateContacts says that a user has asked about too many new numbers today.
-const codeRateContacts = "rate_contacts"
-
 func (s *sending) quote(ctx context.Context, in *struct{ Body Question }) (*out[Estimate], error) {
 	user := userOf(ctx)
 	if err := s.quotes.wait(ctx, s.stop, user); err != nil {
@@ -43,7 +40,7 @@ func (s *sending) quote(ctx context.Context, in *struct{ Body Question }) (*out[
 	q, err := s.cfg.Engine.Quote(ctx, user, to, []byte(in.Body.Text))
 	switch {
 	case errors.Is(err, delivery.ErrAsked):
-		return nil, NewProblem(http.StatusTooManyRequests, codeRateContacts, "you have asked about as many new numbers today as contacts.changes_per_day allows; those of today can be asked about again")
+		return nil, NewProblem(http.StatusTooManyRequests, CodeRateContacts, "you have asked about as many new numbers today as contacts.changes_per_day allows; those of today can be asked about again")
 	case errors.Is(err, delivery.ErrStopped):
 		return nil, stopping()
 	case err != nil:

@@ -141,7 +141,7 @@ func (l *letter) query(name, value string) error {
 		return nil
 	case name == fieldTo || name == fieldTopic:
 		if l.to != "" && l.to != value {
-			return badRequest("the address is given twice: %.40q and %.40q", l.to, value)
+			return badRequest("the address is given twice, and differently")
 		}
 		l.to = value
 		return nil
