@@ -40,13 +40,13 @@ func NewAuthority(t testing.TB) *Authority {
 	return a
 }
 
-// Issue signs a certificate for a common name that is valid until a time: a server's, for localhost and 127.0.0.1, or a client's.
+// Issue signs a certificate for a common name that is valid until a time: a server's, for localhost, 127.0.0.1 and that name, or a client's.
 func (a *Authority) Issue(name string, until time.Time) Pair {
 	a.t.Helper()
 	_, key, cert := a.sign(&x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		DNSNames:    []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames:    []string{"localhost", name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: until.Add(-24 * time.Hour), NotAfter: until,
 	})
 	der, err := x509.MarshalPKCS8PrivateKey(key)
