@@ -70,8 +70,8 @@ func idOf(what, text string) (delivery.ID, error) {
 	return id, nil
 }
 
-// pageOf cuts a page of limit off what was read to one more than that; next is empty after the last.
-func pageOf[T any](found []T, limit int, key func(T) string) (page []T, next string) {
+// cut takes a page of limit off what was read to one more than that; next is empty after the last.
+func cut[T any](found []T, limit int, key func(T) string) (page []T, next string) {
 	if len(found) <= limit {
 		return slices.Concat([]T{}, found), "" // never nil: a list is [] in JSON
 	}

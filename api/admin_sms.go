@@ -42,7 +42,7 @@ func (a *API) listOptOuts(_ context.Context, in *struct {
 	for _, o := range a.cfg.Engine.OptOuts().List(contacts.Number(in.After), in.Limit+1) {
 		found = append(found, optOutOf(o))
 	}
-	page, next := pageOf(found, in.Limit, func(o OptOut) string { return o.Number })
+	page, next := cut(found, in.Limit, func(o OptOut) string { return o.Number })
 	return answer(OptOuts{page, next}, nil)
 }
 

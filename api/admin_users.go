@@ -75,7 +75,7 @@ func (a *API) listUsers(_ context.Context, in *struct {
 			break
 		}
 	}
-	page, next := pageOf(found, in.Limit, func(u User) string { return u.Address })
+	page, next := cut(found, in.Limit, func(u User) string { return u.Address })
 	return answer(Users{page, next}, nil)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/seed-7a41469f/godwit"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/sms"
@@ -63,7 +64,6 @@ type API struct {
 	token   atomic.Pointer[string] // the operator's
 
 	public, operator *site
-	spec             []byte // OpenAPI, JSON
 }
 
 // New returns an API; requests that wait long end when ctx does.
@@ -77,26 +77,31 @@ func New(ctx context.Context, cfg Config) (*API, error) {
 		a.admin(s)
 	}
 	a.outside(a.public)
-	spec, err := a.describe(a.public)
+	if err := a.pages(a.public, godwit.Docs); err != nil {
+		return nil, err
+	}
+	spec, err := a.public.spec()
 	if err != nil {
 		return nil, err
 	}
-	a.spec = spec
+	for _, s := range []*site{a.public, a.operator} {
+		s.handle("GET /openapi.json", static("application/json", spec))
+	}
 	return a, nil
 }
 
 // outside mounts what only the HTTP port has.
 func (a *API) outside(s *site) {
-	if a.cfg.MQTT != nil {
-		s.handle("GET /mqtt", a.handler(a.cfg.MQTT))
-	}
-	if a.cfg.DLR != nil {
-		s.handle("GET /gateway/{name}/dlr", a.handler(a.cfg.DLR))
-		s.handle("POST /gateway/{name}/dlr", a.handler(a.cfg.DLR))
-	}
-	if a.cfg.MO != nil {
-		s.handle("GET /gateway/{name}/mo", a.handler(a.cfg.MO))
-		s.handle("POST /gateway/{name}/mo", a.handler(a.cfg.MO))
+	for route, h := range map[string]Handler{
+		"GET /mqtt":                a.cfg.MQTT,
+		"GET /gateway/{name}/dlr":  a.cfg.DLR,
+		"POST /gateway/{name}/dlr": a.cfg.DLR,
+		"GET /gateway/{name}/mo":   a.cfg.MO,
+		"POST /gateway/{name}/mo":  a.cfg.MO,
+	} {
+		if h != nil {
+			s.handle(route, a.handler(h))
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ func (a *API) probes(s *site) {
 	register(s, operation("GET /healthz", "getHealth", tagProbes, "Whether the process works"), func(context.Context, *struct{}) (*out[Alive], error) {
 		return &out[Alive]{Alive{"ok"}}, nil
 	})
-	register(s, withStatus(operation("GET /readyz", "getReadiness", tagProbes, "Whether messages are accepted"), http.StatusServiceUnavailable, "They are not."), a.readiness)
+	register(s, withStatus(operation("GET /readyz", "getReadiness", tagProbes, "Whether messages are accepted"), http.StatusServiceUnavailable, "They are not.", "Health"), a.readiness)
 	if a.cfg.Metrics != nil {
 		s.handle("GET /metrics", a.cfg.Metrics)
 	}

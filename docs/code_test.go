@@ -1,13 +1,16 @@
 package docs_test
 
 import (
+	"encoding/json"
 	"maps"
+	"net/http/httptest"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/broker"
 	"github.com/seed-7a41469f/godwit/hooks"
 )
@@ -76,8 +79,8 @@ func TestEveryMetricHasItsRow(t *testing.T) {
 }
 
 func TestEveryRefusalHasItsRow(t *testing.T) {
-	real := map[string]bool{broker.RefusedCallback: true}
-	for _, r := range hooks.Refusals {
+	real := map[string]bool{broker.RefusedCallback: true, broker.RefusedConnections: true, broker.RefusedAddress: true}
+	for _, r := range slices.Concat(hooks.Refusals[:], api.Refusals[:]) {
 		real[r] = true
 	}
 	_, table, _ := strings.Cut(read(t, "metrics.md"), "| `reason` of `godwit_refused_total`")
@@ -85,10 +88,35 @@ func TestEveryRefusalHasItsRow(t *testing.T) {
 	same(t, "refusal", "metrics.md", found(t, "(?m)^\\| `([a-z_]+)` \\|", table), real)
 }
 
+// The routes are those of the OpenAPI description, which is made from what answers.
 func TestEveryRouteHasItsRow(t *testing.T) {
-	const route = `(?:GET|POST|PUT|PATCH|DELETE) /[a-z]`
-	real := found(t, `"(`+route+`[^"]*)"`, source(t, "broker"))
-	same(t, "route", "http.md", found(t, "(?m)^\\| `("+route+"[^`]*)`", read(t, "http.md")), real)
+	a, err := api.New(t.Context(), api.Config{PublicURL: "http://localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	a.Operator(true).ServeHTTP(answer, httptest.NewRequest("GET", "/openapi.json", nil))
+	var spec struct {
+		Paths map[string]map[string]any `json:"paths"`
+	}
+	if err := json.Unmarshal(answer.Body.Bytes(), &spec); err != nil {
+		t.Fatal(err)
+	}
+	real := map[string]bool{"GET /openapi.json": true, "GET /docs/": true}
+	for path, methods := range spec.Paths {
+		for method := range methods {
+			real[strings.ToUpper(method)+" "+path] = true
+		}
+	}
+	same(t, "route", "http.md", found(t, "(?m)^\\| `((?:GET|POST|PUT|PATCH|DELETE) /[a-z][^`]*)`", read(t, "http.md")), real)
+}
+
+func TestEveryCodeHasItsSection(t *testing.T) {
+	real := map[string]bool{}
+	for _, code := range api.Codes {
+		real[code] = true
+	}
+	same(t, "code", "errors.md", found(t, "(?m)^## (.+)$", read(t, "errors.md")), real)
 }
 
 func TestEveryCommandIsThere(t *testing.T) {
