@@ -12,6 +12,8 @@ import (
 	"io"
 	"math"
 	"os"
+	"sync"
+	"sync/atomic"
 
 	"github.com/mochi-mqtt/server/v2"
 	"github.com/rs/zerolog"
@@ -34,12 +36,17 @@ type Options struct {
 
 // A Broker runs once.
 type Broker struct {
-	cfg      config.Config
-	opt      Options
-	gateways []*meter
-	identity *identity // nil: no TLS
-	ready    chan struct{}
-	where    Addresses
+	cfg       config.Config
+	opt       Options
+	gateways  []*meter
+	identity  *identity      // nil: no TLS
+	raw       zerolog.Logger // Options.Log as it was given: past log.level
+	level     threshold      // of all other logs
+	inForce   atomic.Pointer[config.Config]
+	running   atomic.Pointer[running] // nil: it does not run
+	reloading sync.Mutex
+	ready     chan struct{}
+	where     Addresses
 }
 
 // Addresses are where a Broker listens; empty: not at all.
@@ -55,9 +62,15 @@ func New(cfg config.Config, opt Options) (*Broker, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, fmt.Errorf("broker: the configuration: %w", err)
 	}
-	b := &Broker{cfg: cfg, opt: opt, ready: make(chan struct{})}
+	b := &Broker{cfg: cfg, opt: opt, raw: opt.Log, ready: make(chan struct{})}
+	b.inForce.Store(&cfg)
+	b.level.set(cfg.Log.Level)
+	b.opt.Log = opt.Log.Hook(&b.level)
 	var err error
-	if b.identity, err = newIdentity(cfg, opt.Log); err != nil {
+	if b.identity, err = newIdentity(cfg, b.opt.Log); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	if _, err = verifierOf(cfg.Auth.JWT); err != nil { // read again by Run, which may come later
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	for _, g := range opt.Gateways {
@@ -66,7 +79,7 @@ func New(cfg config.Config, opt Options) (*Broker, error) {
 	if opt.Gateways != nil {
 		return b, nil
 	}
-	if b.gateways, err = gatewaysOf(cfg, opt); err != nil {
+	if b.gateways, err = gatewaysOf(cfg, b.opt, b.raw); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -117,18 +130,13 @@ func (b *Broker) Run(ctx context.Context) (err error) {
 func (b *Broker) serve(ctx context.Context, d *doors, db store, people *contacts.Directory, optOuts *sms.OptOuts) error {
 	r := &running{Broker: b, db: db, people: people}
 	r.engine = delivery.New(b.engineConfig(db, people, optOuts))
-	r.server = mqtt.New(Settings(int(b.cfg.Limits.Packet), b.cfg.Limits.Connections, NewLog(quieter(b.opt.Log))))
-	r.hook = hooks.New(r.server, r.engine, hooks.Options{
-		SendRate: float64(b.cfg.Limits.SendRate), KeepaliveMax: b.cfg.Limits.KeepaliveMax.Std(), AfterMax: b.cfg.Push.AfterMax.Std(),
-		Open: b.cfg.Topics.Open,
-	})
+	r.server = mqtt.New(Settings(int(b.cfg.Limits.Packet), math.MaxInt, b.mochiLog()))
+	r.hook = hooks.New(r.server, r.engine, hookOptions(b.cfg))
 	if err := r.server.AddHook(r.hook, nil); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
-	r.visitors = &Visitors{
-		Connections: b.cfg.Limits.Connections, PerAddress: b.cfg.Limits.ConnectionsPerAddress,
-		FailedLogins: int(math.Ceil(float64(b.cfg.Limits.ConnectsPerAddress))),
-	}
+	r.visitors = &Visitors{} // which bound the connections, and not mochi
+	r.visitors.bound(b.cfg.Limits)
 	if d.mqtt != nil {
 		r.listen(&Listener{Net: d.mqtt})
 	}
@@ -150,15 +158,6 @@ func (r *running) panics() (n uint64) {
 		n += l.Stats().Panics.Load()
 	}
 	return n
-}
-
-// quieter leaves out what mochi tells of its start and stop, unless everything is wanted.
-func quieter(log zerolog.Logger) zerolog.Logger {
-	log = log.With().Str("part", "mqtt").Logger()
-	if log.GetLevel() == zerolog.InfoLevel {
-		return log.Level(zerolog.WarnLevel)
-	}
-	return log
 }
 
 // running is a Broker at work.
@@ -212,6 +211,8 @@ func (r *running) serveUntil(ctx context.Context, d *doors) error {
 		}
 	})
 	r.where = d.addresses()
+	r.running.Store(r)
+	defer r.running.Store(nil)
 	r.opt.Log.Info().Str("mqtt", r.where.MQTT).Str("mqtts", r.where.MQTTS).Str("http", r.where.HTTP).Str("admin", r.where.Admin).
 		Str("auth", r.cfg.Auth.Mode).Msg("ready")
 	close(r.ready)

@@ -32,23 +32,14 @@ func openStore(dir string, diskFree config.Size, log zerolog.Logger) (store, err
 	return badger.Open(dir, badger.Options{Log: log.With().Str("part", "store").Logger(), DiskFree: free})
 }
 
-// engineConfig translates: in the file a duration of 0 is zero, in delivery.Config it is the default.
+// engineConfig is what the engine is made of.
 func (b *Broker) engineConfig(db store, people *contacts.Directory, optOuts *sms.OptOuts) delivery.Config {
-	s, p, l := b.cfg.SMS, b.cfg.Push, b.cfg.Limits
-	cfg := delivery.Config{
-		Store: db, Directory: people, OptOuts: optOuts, Log: b.opt.Log.With().Str("part", "delivery").Logger(),
-		Originator: s.Originator, Policy: policyOf(s), StopWords: s.StopWords, ReplyWindow: s.ReplyWindow.Std(), ReplyQuiet: atLeast(s.ReplyQuiet),
-		Template: s.Template, MaxSegments: s.MaxSegments, Validity: s.Validity.Std(),
-		Retry:    delivery.Retry{Tries: s.Retry.Tries, First: s.Retry.First.Std(), Factor: s.Retry.Factor, Max: s.Retry.Max.Std()},
-		Unknown:  delivery.Unknown{Hold: atLeast(s.Unknown.Hold), Resend: s.Unknown.Then == "resend"},
-		Response: s.ResponseTimeout.Std(), DLRTimeout: s.DLRTimeout.Std(),
-		AckTimeout: p.AckTimeout.Std(), AfterMax: p.AfterMax.Std(), OfflineGrace: atLeast(p.OfflineGrace), StormHold: atLeast(p.StormHold), Window: p.Window,
-		RestartGrace: orNone(p.RestartGrace), Inbox: l.Inbox, InboxAge: l.InboxAge.Std(), History: orNone(l.History), Notices: l.Notices,
-	}
-	for _, n := range s.Numbers {
+	cfg := engineSettings(b.cfg)
+	cfg.Store, cfg.Directory, cfg.OptOuts, cfg.Log = db, people, optOuts, b.opt.Log.With().Str("part", "delivery").Logger()
+	for _, n := range b.cfg.SMS.Numbers {
 		cfg.Numbers = append(cfg.Numbers, contacts.Number(n))
 	}
-	for _, r := range s.Routes {
+	for _, r := range b.cfg.SMS.Routes {
 		cfg.Routes = append(cfg.Routes, sms.Route{Prefix: r.Prefix, Use: r.Use})
 	}
 	for i, g := range b.gateways {
@@ -59,6 +50,20 @@ func (b *Broker) engineConfig(db store, people *contacts.Directory, optOuts *sms
 		cfg.Gateways = append(cfg.Gateways, g)
 	}
 	return cfg
+}
+
+// engineSettings translates: in the file a duration of 0 is zero, in delivery.Config it is the default.
+func engineSettings(c config.Config) delivery.Config {
+	s, p, l := c.SMS, c.Push, c.Limits
+	return delivery.Config{
+		Originator: s.Originator, Policy: policyOf(s), StopWords: s.StopWords, ReplyWindow: s.ReplyWindow.Std(), ReplyQuiet: atLeast(s.ReplyQuiet),
+		Template: s.Template, MaxSegments: s.MaxSegments, Validity: s.Validity.Std(),
+		Retry:    delivery.Retry{Tries: s.Retry.Tries, First: s.Retry.First.Std(), Factor: s.Retry.Factor, Max: s.Retry.Max.Std()},
+		Unknown:  delivery.Unknown{Hold: atLeast(s.Unknown.Hold), Resend: s.Unknown.Then == "resend"},
+		Response: s.ResponseTimeout.Std(), DLRTimeout: s.DLRTimeout.Std(),
+		AckTimeout: p.AckTimeout.Std(), AfterMax: p.AfterMax.Std(), OfflineGrace: atLeast(p.OfflineGrace), StormHold: atLeast(p.StormHold), Window: p.Window,
+		RestartGrace: orNone(p.RestartGrace), Inbox: l.Inbox, InboxAge: l.InboxAge.Std(), History: orNone(l.History), Notices: l.Notices,
+	}
 }
 
 // policyOf translates what SMS may cost, and where and how many may go.

@@ -24,11 +24,11 @@ import (
 
 // gatewaysOf makes the gateways of a configuration that passed Check. They connect to nothing before they run. The error is config.Problems: all
 // that is wrong, by the keys of the gateways' names.
-func gatewaysOf(cfg config.Config, opt Options) (gateways []*meter, err error) {
+func gatewaysOf(cfg config.Config, opt Options, raw zerolog.Logger) (gateways []*meter, err error) {
 	var problems config.Problems
 	for i, g := range cfg.SMS.Gateways {
 		f := fittings{
-			cfg: g, sms: cfg.SMS, opt: opt, log: opt.Log.With().Str("part", "sms").Logger(), wire: wireOf(opt.Log, g.Name),
+			cfg: g, sms: cfg.SMS, opt: opt, log: opt.Log.With().Str("part", "sms").Logger(), wire: wireOf(raw, g.Name),
 		}
 		if cfg.Listen.HTTP != "" {
 			f.url = callbackURL(cfg, g.Name)

@@ -46,9 +46,9 @@ func hostname(hostport string) string {
 }
 
 // tokenGuard lets pass what carries the admin token.
-func tokenGuard(token config.Secret, next http.Handler) http.Handler {
+func tokenGuard(token func() config.Secret, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !hasToken(r, token) {
+		if !hasToken(r, token()) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="godwit"`)
 			writeProblem(w, problem(http.StatusUnauthorized, CodeUnauthorized, "the admin token is missing or wrong"))
 			return
@@ -58,7 +58,7 @@ func tokenGuard(token config.Secret, next http.Handler) http.Handler {
 }
 
 // metricsGuard lets pass what comes from this machine or carries the admin token.
-func metricsGuard(token config.Secret, next http.Handler) http.Handler {
+func metricsGuard(token func() config.Secret, next http.Handler) http.Handler {
 	guarded := tokenGuard(token, next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if config.IsLoopback(r.RemoteAddr) {

@@ -14,7 +14,7 @@ import (
 // serveDoors answers on the HTTP port and the operator's door.
 func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *doors) error {
 	m := &metrics{
-		engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, currency: policyOf(r.cfg.SMS).Prices.Currency,
+		engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, currency: func() string { return policyOf(r.now().SMS).Prices.Currency },
 		panics: r.panics,
 	}
 	calls := newCallbacks(ctx.Done(), r.gateways, r.engine, &m.callbacks, r.opt.Log)
@@ -40,7 +40,7 @@ func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *door
 func (r *running) public(metrics http.Handler, calls *callbacks) http.Handler {
 	mux := http.NewServeMux()
 	probes(mux, r.health, r.opt.Log)
-	mux.Handle("GET /metrics", metricsGuard(r.cfg.Admin.Token, metrics))
+	mux.Handle("GET /metrics", metricsGuard(r.adminToken, metrics))
 	calls.routes(mux)
 	mux.Handle("/", route(noRoute).handler(r.opt.Log))
 	return hostGuard(r.cfg.PublicURL(), mux)
@@ -58,7 +58,7 @@ func (r *running) operator(ctx context.Context, metrics http.Handler, socket boo
 	if socket {
 		return mux
 	}
-	return hostGuard(r.cfg.PublicURL(), tokenGuard(r.cfg.Admin.Token, mux))
+	return hostGuard(r.cfg.PublicURL(), tokenGuard(r.adminToken, mux))
 }
 
 func noRoute(http.ResponseWriter, *http.Request) error {

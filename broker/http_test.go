@@ -97,7 +97,7 @@ func TestMetricsFromElsewhereNeedTheToken(t *testing.T) {
 			r.Header.Set("Authorization", c.header)
 		}
 		w := httptest.NewRecorder()
-		broker.MetricsGuard(c.token, ok).ServeHTTP(w, r)
+		broker.MetricsGuard(func() config.Secret { return c.token }, ok).ServeHTTP(w, r)
 		if w.Code != c.status {
 			t.Errorf("%s: %d, want %d", c.name, w.Code, c.status)
 		}

@@ -20,7 +20,7 @@ type metrics struct {
 	hooks     *hooks.Stats
 	gateways  []*meter
 	panics    func() uint64
-	currency  string        // of the prices; empty: there are none
+	currency  func() string // of the prices; empty: there are none
 	callbacks atomic.Uint64 // refused
 }
 
@@ -104,8 +104,8 @@ func (m *metrics) sms(out sender) {
 			out.counter(descMO, m.engine.MOs[g.Name()][result].Load(), g.Name(), name)
 		}
 	}
-	if m.currency != "" {
-		out.sum(descSpend, float64(m.engine.Spent.Load())/1e6, m.currency)
+	if currency := m.currency(); currency != "" {
+		out.sum(descSpend, float64(m.engine.Spent.Load())/1e6, currency)
 	}
 }
 

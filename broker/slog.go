@@ -19,7 +19,8 @@ func NewLog(to zerolog.Logger) *slog.Logger { return slog.New(&logHandler{to: to
 
 type logHandler struct {
 	to     zerolog.Logger
-	prefix string // of the groups that are open
+	least  func() zerolog.Level // is logged; nil: what to logs
+	prefix string               // of the groups that are open
 	attrs  []slog.Attr
 }
 
@@ -41,7 +42,7 @@ func logLevel(l slog.Level) zerolog.Level {
 
 // Enabled implements slog.Handler.
 func (h *logHandler) Enabled(_ context.Context, l slog.Level) bool {
-	return logLevel(l) >= h.to.GetLevel() && logLevel(l) >= zerolog.GlobalLevel()
+	return logLevel(l) >= h.to.GetLevel() && logLevel(l) >= zerolog.GlobalLevel() && (h.least == nil || logLevel(l) >= h.least())
 }
 
 // Handle implements slog.Handler.

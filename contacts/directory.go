@@ -21,7 +21,10 @@ type Config struct {
 	Now      func() time.Time // time.Now
 }
 
-const day = 24 * time.Hour
+const (
+	day          = 24 * time.Hour
+	defaultDecay = 90 * day
+)
 
 func (c Config) withDefaults() (Config, error) {
 	if c.Decay < 0 {
@@ -34,7 +37,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("contacts: Config.JWTOnly goes with a Verifier and without Open")
 	}
 	if c.Decay == 0 {
-		c.Decay = 90 * day
+		c.Decay = defaultDecay
 	}
 	if c.Devices == 0 {
 		c.Devices = 8
@@ -48,6 +51,7 @@ func (c Config) withDefaults() (Config, error) {
 // A Directory knows every user, in memory, over a durable Table.
 type Directory struct {
 	cfg    Config
+	decay  atomic.Int64 // Config.Decay
 	table  Table
 	opened time.Time
 	mem    *memory
@@ -86,6 +90,7 @@ func Open(ctx context.Context, t Table, cfg Config) (*Directory, error) {
 		ops: newQueue[*op](), doubt: map[Address]struct{}{}, stopped: make(chan struct{}),
 	}
 	d.verifier.Store(cfg.Verifier)
+	d.SetDecay(cfg.Decay)
 	if d.hash, err = openHasher(ctx, t); err != nil {
 		return nil, fmt.Errorf("contacts: the key of the token hashes: %w", err)
 	}
@@ -137,7 +142,7 @@ func (d *Directory) Registered(a Address) bool {
 }
 
 func (d *Directory) registered(r record, online bool) bool {
-	return r.registered() != 0 && (online || d.cfg.Now().Unix()-r.since() < int64(d.cfg.Decay/time.Second))
+	return r.registered() != 0 && (online || d.cfg.Now().Unix()-r.since() < d.decay.Load()/int64(time.Second))
 }
 
 // Exists reports whether somebody added the user, registered or not.

@@ -2,6 +2,7 @@ package docs_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-7a41469f/godwit/broker"
 	"github.com/seed-7a41469f/godwit/config"
 )
 
@@ -40,6 +42,29 @@ func TestEveryKeyHasItsRow(t *testing.T) {
 	for key := range documented {
 		if _, ok := real[key]; !ok {
 			t.Errorf("configuration.md has %s, which is no key", key)
+		}
+	}
+}
+
+// What SIGHUP changes is what the page says, key by key and section by section.
+func TestLiveKeysAreDocumented(t *testing.T) {
+	var documented []string
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]+) \\|").FindAllStringSubmatch(section(read(t, "configuration.md"), "## Changing it while the broker runs"), -1) {
+		for key := range strings.SplitSeq(row[1], ", ") {
+			documented = append(documented, strings.Trim(key, "`"))
+		}
+	}
+	live := broker.LiveKeys()
+	slices.Sort(documented)
+	slices.Sort(live)
+	if !slices.Equal(documented, live) {
+		t.Errorf("configuration.md has\n%v\nSIGHUP changes\n%v", documented, live)
+	}
+	keys := map[string]told{}
+	leaves(reflect.ValueOf(config.Default()), "", keys)
+	for _, key := range live {
+		if _, ok := keys[key]; !ok && !slices.ContainsFunc(slices.Collect(maps.Keys(keys)), func(k string) bool { return strings.HasPrefix(k, key+".") }) {
+			t.Errorf("%s is neither a key nor a section", key)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -93,15 +94,37 @@ func TestCheck(t *testing.T) {
 	}
 	t.Setenv("GODWIT_PUSH__WINDOW", "7")
 	r := godwit(t, "check", "--config", file).want(t, 0, "")
-	if !strings.Contains(r.out, "ack_timeout: 20s") || !strings.Contains(r.out, "window: 7") || strings.Contains(r.out, "hunter2") {
-		t.Errorf("got %s", r.out)
+	for _, want := range []string{`(?m)^  ack_timeout: 20s +# ` + file + `:2$`, `(?m)^  window: 7 +# GODWIT_PUSH__WINDOW$`, `(?m)^  storm_hold: 2m +# default$`, `(?m)^  token: "\*+" +# ` + file + `:1$`} {
+		if !regexp.MustCompile(want).MatchString(r.out) {
+			t.Errorf("%s does not match\n%s", want, r.out)
+		}
 	}
-	cfg := object[map[string]any](t, godwit(t, "check", "--config", file, "--json").want(t, 0, ""))
-	if push := cfg["push"].(map[string]any); push["ack_timeout"] != "20s" || push["window"] != 7. || cfg["admin"].(map[string]any)["token"] == "hunter2" {
-		t.Errorf("got %v", cfg)
+	got := object[struct {
+		Config   map[string]any
+		Origins  map[string]string
+		Warnings []string
+	}](t, godwit(t, "check", "--config", file, "--json").want(t, 0, ""))
+	if push := got.Config["push"].(map[string]any); push["ack_timeout"] != "20s" || push["window"] != 7. || got.Config["admin"].(map[string]any)["token"] == "hunter2" {
+		t.Errorf("got %v", got.Config)
 	}
-	if r := godwit(t, "check").want(t, 0, ""); !strings.Contains(r.out, "mode: open") {
+	if o := got.Origins; o["push.ack_timeout"] != file+":2" || o["push.window"] != "GODWIT_PUSH__WINDOW" || o["log.level"] != "default" || o["sms.gateways[0].kind"] != "default" {
+		t.Errorf("got %v", o)
+	}
+	if got.Warnings == nil || len(got.Warnings) != 0 {
+		t.Errorf("warnings %v", got.Warnings)
+	}
+	if r := godwit(t, "check").want(t, 0, ""); !regexp.MustCompile(`(?m)^  mode: open +# default$`).MatchString(r.out) {
 		t.Errorf("without a file: %s", r.out)
+	}
+	if err := os.WriteFile(file, []byte("contacts: {presence: off}\nlisten: {mqtt: \":1883\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	godwit(t, "check", "--config", file).want(t, 0, "warning: "+file+":1: contacts.presence: does nothing in this version\nwarning: "+file+":2: listen.mqtt: :1883 can be reached")
+	if got := object[struct {
+		Config, Origins map[string]any
+		Warnings        []string
+	}](t, godwit(t, "check", "--config", file, "--json").want(t, 0, "")); len(got.Warnings) != 2 {
+		t.Errorf("warnings %v", got.Warnings)
 	}
 	if err := os.WriteFile(file, []byte("push: {ack_timout: 20s}\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -112,7 +135,7 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"check", "serve"} {
-		if r := godwit(t, command, "--config", file).want(t, 2, "config: sms.gateways: hook: "); !strings.Contains(r.err, "Too") {
+		if r := godwit(t, command, "--config", file).want(t, 2, "config: \n"+file+":1:25: sms.gateways[0].name: hook: "); !strings.Contains(r.err, "Too") {
 			t.Errorf("%s: %s", command, r.err)
 		}
 	}
