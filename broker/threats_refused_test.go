@@ -18,8 +18,8 @@ import (
 	"github.com/seed-7a41469f/godwit/hooks"
 )
 
-// refusedElsewhere are the reasons of godwit_refused_total whose refusals are counted by tests of their own: "store" needs a store that fails, which hooks
-// has (TestStoreTroubleOnMQTT5), the doors have TestLimitsOfAllDoorsTogether, and HTTP what api and broker test of its guards.
+// refusedElsewhere are the reasons of godwit_refused_total without a case here: "store" needs a store that fails, which hooks has
+// (TestStoreTroubleOnMQTT5); the others are those of HTTP and of the doors together, whose cases are still to be written.
 var refusedElsewhere = []string{"store", "connections", "address", "http_login", "http_address", "http_insecure", "host", "origin"}
 
 // refusalCases makes the broker refuse one thing for each of the other reasons.
