@@ -18,11 +18,13 @@ import (
 // Config is what an API is made of. What is nil is not there.
 type Config struct {
 	Log         zerolog.Logger
-	Version     string // of the program
-	PublicURL   string // under which others reach the HTTP port, without a slash at its end
-	BehindProxy bool   // a proxy ends TLS before the HTTP port
-	AdminToken  string // empty: /v1/admin is closed on the HTTP port
-	Region      string // of national numbers; empty: none
+	Version     string  // of the program
+	PublicURL   string  // under which others reach the HTTP port, without a slash at its end
+	BehindProxy bool    // a proxy ends TLS before the HTTP port
+	AdminToken  string  // empty: /v1/admin is closed on the HTTP port
+	Region      string  // of national numbers; empty: none
+	Packet      int64   // octets that the body of a message may have
+	SendRate    float64 // messages a second and user, with a burst of one second's worth; 0: unlimited
 
 	People   *contacts.Directory
 	Engine   *delivery.Engine
@@ -64,6 +66,7 @@ type API struct {
 	token   atomic.Pointer[string] // the operator's
 
 	public, operator *site
+	sending          *sending
 }
 
 // New returns an API; requests that wait long end when ctx does.
@@ -77,6 +80,9 @@ func New(ctx context.Context, cfg Config) (*API, error) {
 		a.admin(s)
 	}
 	a.outside(a.public)
+	a.sending = newSending(a)
+	a.sending.mount(a.public)
+	a.own(a.public)
 	if err := a.pages(a.public, godwit.Docs); err != nil {
 		return nil, err
 	}

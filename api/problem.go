@@ -71,6 +71,7 @@ const (
 	CodeMediaType    = "unsupported_media_type"
 	CodeTimeout      = "timeout"
 	CodeTooMany      = "too_many"
+	CodeRateContacts = "rate_contacts"
 	CodeExists       = "exists"
 	CodeTooLate      = "too_late"
 	CodeRefused      = "refused"
@@ -81,7 +82,7 @@ const (
 
 // Codes are all of them; docs/errors.md has a section for each.
 var Codes = []string{
-	CodeBadRequest, CodeUnauthorized, CodeForbidden, CodeInsecure, CodeNotFound, CodeMethod, CodeTooLarge, CodeMediaType, CodeTimeout, CodeTooMany, CodeExists,
+	CodeBadRequest, CodeUnauthorized, CodeForbidden, CodeInsecure, CodeNotFound, CodeMethod, CodeTooLarge, CodeMediaType, CodeTimeout, CodeTooMany, CodeRateContacts, CodeExists,
 	CodeTooLate, CodeRefused, CodeInternal, CodeUnavailable, CodeStorage,
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/config"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
@@ -165,6 +166,7 @@ type running struct {
 	engine    *delivery.Engine
 	server    *mqtt.Server
 	hook      *hooks.Hook
+	api       *api.API
 	visitors  *Visitors
 	listeners []*Listener
 

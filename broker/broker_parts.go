@@ -55,6 +55,10 @@ func (b *Broker) engineConfig(db store, people *contacts.Directory, optOuts *sms
 // engineSettings translates: in the file a duration of 0 is zero, in delivery.Config it is the default.
 func engineSettings(c config.Config) delivery.Config {
 	s, p, l := c.SMS, c.Push, c.Limits
+	changes := c.Contacts.ChangesPerDay
+	if changes == 0 {
+		changes = -1
+	}
 	return delivery.Config{
 		Originator: s.Originator, Policy: policyOf(s), StopWords: s.StopWords, ReplyWindow: s.ReplyWindow.Std(), ReplyQuiet: atLeast(s.ReplyQuiet),
 		Template: s.Template, MaxSegments: s.MaxSegments, Validity: s.Validity.Std(),
@@ -63,6 +67,7 @@ func engineSettings(c config.Config) delivery.Config {
 		Response: s.ResponseTimeout.Std(), DLRTimeout: s.DLRTimeout.Std(),
 		AckTimeout: p.AckTimeout.Std(), AfterMax: p.AfterMax.Std(), OfflineGrace: atLeast(p.OfflineGrace), StormHold: atLeast(p.StormHold), Window: p.Window,
 		RestartGrace: orNone(p.RestartGrace), Inbox: l.Inbox, InboxAge: l.InboxAge.Std(), History: orNone(l.History), Notices: l.Notices,
+		ChangesPerDay: changes,
 	}
 }
 

@@ -49,7 +49,7 @@ func (r *running) newAPI(ctx context.Context, d *doors, m *metrics, calls *callb
 	}
 	cfg := api.Config{
 		Log: r.opt.Log.With().Str("part", "http").Logger(), Version: version(), PublicURL: r.cfg.PublicURL(), BehindProxy: r.cfg.Listen.BehindProxy,
-		AdminToken: string(r.cfg.Admin.Token), Region: r.cfg.SMS.Region,
+		AdminToken: string(r.cfg.Admin.Token), Region: r.cfg.SMS.Region, Packet: int64(r.cfg.Limits.Packet), SendRate: float64(r.cfg.Limits.SendRate),
 		People: r.people, Engine: r.engine, Messages: r.db, Response: r.cfg.SMS.ResponseTimeout.Std(),
 		Connected: r.hook.Stats().Connected.Load, Health: r.health, Metrics: scrape, DLR: calls.route(calls.dlr), MO: calls.route(calls.mo),
 		Blocked:     func(req *http.Request) bool { return r.visitors.Refused(req.RemoteAddr) },
@@ -64,8 +64,9 @@ func (r *running) newAPI(ctx context.Context, d *doors, m *metrics, calls *callb
 	for _, g := range r.gateways {
 		cfg.Gateways = append(cfg.Gateways, g)
 	}
-	m.http, err = api.New(ctx, cfg)
-	return m.http, err
+	r.api, err = api.New(ctx, cfg)
+	m.http = r.api
+	return r.api, err
 }
 
 // version is that of the module, where the program was built from a released one.

@@ -14,7 +14,7 @@ import (
 var liveKeys = []string{
 	"auth.jwt", "listen.tls.cert_file", "listen.tls.key_file", "listen.tls.client_ca_file", "admin.token",
 	"limits.connections", "limits.connections_per_address", "limits.connects_per_address", "limits.keepalive_max", "limits.send_rate",
-	"limits.inbox", "limits.inbox_age", "limits.notices", "limits.history", "push", "registration.decay",
+	"limits.inbox", "limits.inbox_age", "limits.notices", "limits.history", "push", "contacts.changes_per_day", "registration.decay",
 	"sms.originator", "sms.template", "sms.max_segments", "sms.validity", "sms.retry", "sms.unknown", "sms.dlr_timeout", "sms.caps",
 	"sms.budget", "sms.price", "sms.allow", "sms.deny", "sms.reply_window", "sms.reply_quiet", "sms.stop_words", "topics", "log.level",
 }
@@ -101,6 +101,8 @@ func (r *running) change(was, next config.Config) error {
 	r.people.SetDecay(next.Registration.Decay.Std())
 	r.visitors.bound(next.Limits)
 	r.level.set(next.Log.Level)
+	r.api.SetAdminToken(string(next.Admin.Token))
+	r.api.SetSendRate(float64(next.Limits.SendRate))
 	r.inForce.Store(&next)
 	return nil
 }
@@ -116,7 +118,7 @@ func (b *Broker) adminToken() config.Secret { return b.inForce.Load().Admin.Toke
 
 func hookOptions(c config.Config) hooks.Options {
 	return hooks.Options{
-		SendRate: float64(c.Limits.SendRate), KeepaliveMax: c.Limits.KeepaliveMax.Std(), AfterMax: c.Push.AfterMax.Std(), Open: c.Topics.Open,
+		SendRate: float64(c.Limits.SendRate), KeepaliveMax: c.Limits.KeepaliveMax.Std(), Open: c.Topics.Open,
 	}
 }
 

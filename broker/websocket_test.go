@@ -465,3 +465,46 @@ func (s *stuck) Read(p []byte) (int, error) {
 	}
 	return s.Conn.Read(p)
 }
+
+// Logins of all doors that fail count together, for one network address.
+func TestFailedLoginsByHTTPCountForAllDoors(t *testing.T) {
+	v := &broker.Visitors{FailedLogins: 3}
+	n, addr := webNode(t, &broker.Listener{Visitors: v}, broker.HTTPLimits{Visitors: v})
+	eventually(t, func() bool { // within one second
+		for range 3 {
+			v.Failed("127.0.0.1:4000")
+		}
+		_, resp, err := dialWS(t, addr, &websocket.DialOptions{Subprotocols: []string{"mqtt"}})
+		return err != nil && resp != nil && resp.StatusCode == 429 && v.Refused("127.0.0.1")
+	})
+	if v.Refused("127.0.0.2:1") || v.Refused("[2001:db8::1]:1") {
+		t.Error("other addresses are refused as well")
+	}
+	eventually(t, func() bool { // within one second: they are one network's
+		v.Failed("2001:db8:0:1::1")
+		v.Failed("[2001:db8:0:1::2]:4000")
+		v.Failed("[2001:db8:0:1:ffff::%eth0]:4000")
+		return v.Refused("2001:db8:0:1::9")
+	})
+	eventually(t, func() bool { // the second is over
+		c, _, err := dialWS(t, addr, &websocket.DialOptions{Subprotocols: []string{"mqtt"}})
+		if err != nil {
+			return false
+		}
+		write(t, c, n.hello("a", n.token))
+		return read(t, c)[3] == 0
+	})
+}
+
+// Behind a proxy that sends its own Host, the origin of our pages is that of listen.public_url.
+func TestOriginOfThePublicURL(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Listen.PublicURL, cfg.Listen.BehindProxy = "https://push.example.org", true
+	h := start(t, cfg)
+	for origin, ok := range map[string]bool{"https://push.example.org": true, "https://push.example.org:8443": false, "https://example.org": false, "null": false} {
+		_, resp, err := dialWS(t, h.where.HTTP, &websocket.DialOptions{Subprotocols: []string{"mqtt"}, HTTPHeader: http.Header{"Origin": {origin}}})
+		if (err == nil) != ok {
+			t.Errorf("%s: %v, %v", origin, resp, err)
+		}
+	}
+}

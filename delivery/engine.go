@@ -50,6 +50,8 @@ type Config struct {
 	InboxAge     time.Duration // 30 d
 	History      time.Duration // 30 d; negative: only until seen
 	Notices      int           // 1,000
+
+	ChangesPerDay int // numbers that a user may newly ask about in a day, 20,000; negative: none
 }
 
 // Retry is how attempts at an SMS are repeated that ended without one.
@@ -99,6 +101,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.InboxAge, 30*day)
 	orDefault(&c.History, 30*day)
 	orDefault(&c.Notices, 1000)
+	orDefault(&c.ChangesPerDay, 20_000)
 	return c
 }
 
@@ -196,9 +199,6 @@ func (e *Engine) Directory() *contacts.Directory { return e.cfg.Directory }
 
 // Stats returns the engine's counters.
 func (e *Engine) Stats() *Stats { return e.stats }
-
-// AfterMax is the longest `after` of a message; longer ones are clamped.
-func (e *Engine) AfterMax() time.Duration { return e.now().AfterMax }
 
 // Recovered is closed once every open message of the store is known again; messages are accepted and pushed before.
 func (e *Engine) Recovered() <-chan struct{} { return e.recovered }

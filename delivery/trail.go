@@ -1,5 +1,7 @@
 package delivery
 
+import "slices"
+
 // The events of a trail. What is not among them is kept as text.
 const (
 	EventStored       = "stored"
@@ -29,3 +31,6 @@ var knownEvents = []string{
 	EventStored, EventPushed, EventAcknowledged, EventLateAck, EventFallback, EventWithdrawn, EventHeld, EventWaits, EventClaimed, EventReleased,
 	EventTaken, EventRefused, EventUnknown, EventReport, EventDelivered, EventFailed, EventExpired, EventOrdered, EventAnswered, EventNoWayBack,
 }
+
+// Events returns all that there are, in the order in which they came to be.
+func Events() []string { return slices.Clone(knownEvents) }

@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"github.com/seed-7a41469f/godwit/clienttest/leak"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/sms"
@@ -33,6 +36,26 @@ type world struct {
 	config  delivery.Config
 	phones  map[contacts.Address]*phone // the first of each user: it is by these that messages are sent
 	stop    func()
+	log     logged
+	texts   []string // that were sent
+}
+
+// logged is what the engine logged.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // bubble runs a conversation in a bubble of virtual time.
@@ -40,12 +63,18 @@ func bubble(t *testing.T, change func(c *delivery.Config), talk func(w *world)) 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, store: memory.New(), gateway: &gateway{dlr: true}, phones: map[contacts.Address]*phone{}}
-		w.config = delivery.Config{SMS: w.gateway, Numbers: []contacts.Number{own}, Template: "{{.Text}}", RestartGrace: -1}
+		w.config = delivery.Config{SMS: w.gateway, Numbers: []contacts.Number{own}, Template: "{{.Text}}", RestartGrace: -1, Log: zerolog.New(&w.log)}
 		if change != nil {
 			change(&w.config)
 		}
 		w.start()
-		t.Cleanup(func() { w.stop() })
+		t.Cleanup(func() {
+			w.stop()
+			for _, found := range leak.Find(w.log.String(), []string{string(ann), string(bob), string(eve), string(own)}, w.texts) {
+				t.Errorf("the engine's log has in it %s", found)
+			}
+			leak.Keep(t, w.log.String())
+		})
 		w.register(ann, bob)
 		talk(w)
 	})
@@ -106,6 +135,7 @@ func (w *world) send(m *delivery.Message) delivery.ID {
 	if m.Payload == nil {
 		m.Payload = []byte("hello")
 	}
+	w.texts = append(w.texts, string(m.Payload))
 	done := make(accepted, 1)
 	pub := delivery.Publication{}
 	if p := w.phones[m.From]; p != nil {

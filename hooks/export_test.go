@@ -30,7 +30,7 @@ func AppendAck(version byte, maxPacket uint32, problemInfo bool, packetID uint16
 // Compose makes a message of a publish of a user; nil and a reason code: it is none.
 func Compose(user contacts.Address, topic string, payload []byte, p *packets.Properties) (*delivery.Message, byte) {
 	h := &Hook{}
-	h.settings.Store(&settings{Options: Options{AfterMax: 10 * time.Minute}})
+	h.settings.Store(&settings{})
 	c := &conn{hook: h, login: login{user: user}, dialect: dialect{version: 5}}
 	m, no := c.compose(topic, payload, p)
 	return m, no.code

@@ -259,7 +259,7 @@ func TestOptionsAreReplacedWhileRunning(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				_ = h.hook.Apply(hooks.Options{Open: []string{"new/#"}, AfterMax: time.Duration(n) * time.Second})
+				_ = h.hook.Apply(hooks.Options{Open: []string{"new/#"}, SendRate: float64(1000 + n)})
 			}
 		}
 	}()

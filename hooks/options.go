@@ -15,7 +15,6 @@ type Options struct {
 	Retain       bool          // open topics may be retained; otherwise the flag is dropped and clients are told so
 	SendRate     float64       // messages a second and connection, with a burst of one second's worth; 0: unlimited
 	KeepaliveMax time.Duration // on MQTT 5; 20 min
-	AfterMax     time.Duration // upper bound of the user property `after`; 10 min
 	Session      time.Duration // how long an MQTT 3.1.1 session is remembered, and the most for MQTT 5; 30 days
 }
 
@@ -33,9 +32,6 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.KeepaliveMax < time.Second || o.KeepaliveMax > math.MaxUint16*time.Second {
 		return o, fmt.Errorf("hooks: Options.KeepaliveMax is %v: 1 s to 65535 s are possible", o.KeepaliveMax)
-	}
-	if o.AfterMax == 0 {
-		o.AfterMax = 10 * time.Minute
 	}
 	if o.Session == 0 {
 		o.Session = 30 * 24 * time.Hour
@@ -61,7 +57,7 @@ func newSettings(o Options) (*settings, error) {
 	return s, err
 }
 
-// Apply replaces the options while the server runs; with an error everything stays as it was. Open, Retain, SendRate and AfterMax count from the
+// Apply replaces the options while the server runs; with an error everything stays as it was. Open, Retain and SendRate count from the
 // next packet of every client, KeepaliveMax and Session for clients that connect from now on. A subscription to a topic that is not open any
 // more stays until its client unsubscribes, but nobody can publish there.
 func (h *Hook) Apply(o Options) error {

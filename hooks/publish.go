@@ -29,7 +29,6 @@ const (
 const (
 	maxCorrelation = 64  // octets of Correlation Data
 	maxReply       = 256 // octets of a Response Topic
-	minAfter       = time.Second
 )
 
 // noTopicOfOurs is refused like any topic that is nobody's to publish to; mochi lets it through to OnPublish, and no open topic begins with $.
@@ -253,34 +252,11 @@ func (c *conn) properties(m *delivery.Message, p *packets.Properties) bool {
 
 func (c *conn) userProperties(m *delivery.Message, user []packets.UserProperty) bool {
 	for _, u := range user {
-		ok := true
-		switch u.Key {
-		case "sms":
-			m.SMSPolicy, ok = smsPolicies[u.Val]
-		case "receipts":
-			m.Receipts, ok = receipts[u.Val]
-		case "after":
-			m.Wait, ok = after(u.Val, c.hook.options().AfterMax)
-		}
-		if !ok {
+		if m.SetOption(u.Key, u.Val) != nil {
 			return false
 		}
 	}
-	_, number := m.To.Number()
-	return number || m.SMSPolicy != delivery.SMSOnly // a name never gets an SMS
-}
-
-var smsPolicies = map[string]delivery.SMSPolicy{"auto": delivery.SMSAuto, "never": delivery.SMSNever, "only": delivery.SMSOnly}
-
-var receipts = map[string]delivery.Receipts{"none": delivery.ReceiptsNone, "final": delivery.ReceiptsFinal, "all": delivery.ReceiptsAll}
-
-// after reads the user property of that name and clamps it to what is allowed.
-func after(s string, longest time.Duration) (time.Duration, bool) {
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return 0, false
-	}
-	return min(max(d, minAfter), longest), true
+	return true
 }
 
 // replyTo reports whether receipts may go to a Response Topic: below the user's own.

@@ -103,6 +103,22 @@ func (d *Dispatcher) Another(to contacts.Number, tried []string) bool {
 // Routed reports whether a route takes what goes to a number.
 func (d *Dispatcher) Routed(to contacts.Number) bool { return d.routes.to(to) != d.routes.nowhere }
 
+// First returns the name of the gateway that is tried first with what goes to a number: that of the route that an operator has not paused; empty: no route takes it.
+func (d *Dispatcher) First(to contacts.Number) string {
+	p := d.routes.paths[d.routes.to(to)]
+	if len(p.use) == 0 {
+		return ""
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, i := range p.use {
+		if !d.lanes[i].held {
+			return d.lanes[i].name
+		}
+	}
+	return d.lanes[p.use[0]].name
+}
+
 // Drop says that a message is no longer to be sent. One that is being claimed is not stopped by it.
 func (d *Dispatcher) Drop(ref Ref) {
 	d.mu.Lock()

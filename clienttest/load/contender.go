@@ -70,6 +70,7 @@ type process struct {
 	output bytes.Buffer // read only after the process has ended
 	exited chan error
 	dir    string
+	http   string // where Godwit answers HTTP
 }
 
 // start starts a contender with nothing in its directory, and returns once it accepts clients.
@@ -89,7 +90,7 @@ func (c contender) start(ctx context.Context, parent string) (*process, error) {
 	for _, a := range c.command {
 		args = append(args, replace.Replace(a))
 	}
-	p := &process{cmd: exec.Command(args[0], args[1:]...), exited: make(chan error, 1), dir: dir}
+	p := &process{cmd: exec.Command(args[0], args[1:]...), exited: make(chan error, 1), dir: dir, http: net.JoinHostPort("127.0.0.1", port2)}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)

@@ -3,6 +3,7 @@ package loadgen_test
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -27,22 +28,26 @@ func (*allowAll) OnACLCheck(*mqtt.Client, string, bool) bool              { retu
 // mochi runs a stock mochi server in this process.
 func mochi(t *testing.T) loadgen.Target {
 	t.Helper()
+	return mochiOn(t, listeners.NewTCP(listeners.Config{ID: "tcp", Address: "127.0.0.1:0"}))
+}
+
+func mochiOn(t *testing.T, door listeners.Listener) loadgen.Target {
+	t.Helper()
 	server := mqtt.New(&mqtt.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err := server.AddHook(new(allowAll), nil); err != nil {
 		t.Fatal(err)
 	}
-	tcp := listeners.NewTCP(listeners.Config{ID: "tcp", Address: "127.0.0.1:0"})
-	if err := server.AddListener(tcp); err != nil {
+	if err := server.AddListener(door); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.Serve(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		tcp.Close(func(string) {}) // mochi's own way to close its clients may hang while one leaves (Clients.GetByListener locks twice)
-		server.Close()             // waits until the clients, whose connections the generator has closed, are gone
+		door.Close(func(string) {}) // mochi's own way to close its clients may hang while one leaves (Clients.GetByListener locks twice)
+		server.Close()              // waits until the clients, whose connections the generator has closed, are gone
 	})
-	return loadgen.Target{Addr: tcp.Address(), Plain: true}
+	return loadgen.Target{Addr: door.Address(), Plain: true}
 }
 
 func TestFlowAgainstMochi(t *testing.T) {
@@ -109,3 +114,31 @@ func TestIdleAndStormAgainstMochi(t *testing.T) {
 }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestIdleOverWebSocket(t *testing.T) {
+	addr := freePort(t) // mochi does not tell which port it got
+	target := mochiOn(t, listeners.NewWebsocket(listeners.Config{ID: "ws", Address: addr}))
+	target.Web, target.PID = true, os.Getpid()
+	for end := time.Now().Add(5 * time.Second); ; {
+		r, err := loadgen.Idle(context.Background(), target, loadgen.IdleOptions{Connections: 50, Hold: time.Millisecond})
+		if err == nil {
+			if r.Connections != 50 || r.RSSAfter == 0 {
+				t.Errorf("%+v", r)
+			}
+			return
+		}
+		if time.Now().After(end) { // mochi opens the port in the background
+			t.Fatal(err)
+		}
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

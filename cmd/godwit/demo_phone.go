@@ -35,7 +35,7 @@ func (d *demo) switchOn(ctx context.Context, server, name string, number contact
 		inbox: make(chan arrival, 64), receipts: make(chan delivery.ReceiptBody, 64), gone: make(chan struct{}),
 	}
 	var err error
-	if p.link, err = p.login.connect(ctx, strings.ToLower(name)+"s-phone", p.receive); err != nil {
+	if p.link, err = p.login.connect(ctx, strings.ToLower(name)+"s-phone", p.receive, nil); err != nil {
 		return nil, err
 	}
 	d.phones = append(d.phones, p)

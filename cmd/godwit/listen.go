@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -57,6 +58,7 @@ type hearing struct {
 	filter string
 	left   int // to be printed yet; negative: no end
 	done   chan struct{}
+	once   sync.Once // closes done
 }
 
 var errEnough = errors.New("as many as were asked for are printed")
@@ -95,7 +97,7 @@ func canReturn(err error) bool {
 
 // connection listens on one connection, and tells whether it was up; nil: there is nothing more to do.
 func (h *hearing) connection(ctx context.Context, device string) (up bool, err error) {
-	k, err := h.login.connect(ctx, device, h.receive)
+	k, err := h.login.connect(ctx, device, h.receive, h.acked)
 	if err != nil {
 		return false, err
 	}
@@ -107,7 +109,7 @@ func (h *hearing) connection(ctx context.Context, device string) (up bool, err e
 	case <-ctx.Done():
 		return true, nil
 	case <-h.done:
-		return true, k.unsubscribe(ctx, h.filter) // a round trip, by which the last acknowledgement is out
+		return true, k.unsubscribe(ctx, h.filter) // a round trip: the broker has read the last acknowledgement
 	case err := <-k.lost:
 		return true, err
 	}
@@ -120,10 +122,15 @@ func (h *hearing) receive(p *paho.Publish) error {
 	if err := h.app.arrived(p); err != nil {
 		return failed("output", "%w", err)
 	}
-	if h.left--; h.left == 0 {
-		close(h.done)
-	}
+	h.left--
 	return nil
+}
+
+// acked ends the listening once the last of what was asked for is acknowledged.
+func (h *hearing) acked() {
+	if h.left == 0 {
+		h.once.Do(func() { close(h.done) })
+	}
 }
 
 // wait returns false when ctx is done first.

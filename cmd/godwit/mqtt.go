@@ -10,7 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
+	"github.com/eclipse/paho.golang/paho/session"
+	"github.com/eclipse/paho.golang/paho/session/state"
 	"github.com/spf13/cobra"
 
 	"github.com/seed-7a41469f/godwit/contacts"
@@ -83,8 +86,9 @@ type link struct {
 // connection stays, so that what was taken before is acknowledged, and nothing more is.
 type receiver func(p *paho.Publish) error
 
-// connect logs in with a session that ends with the connection.
-func (l login) connect(ctx context.Context, clientID string, receive receiver) (*link, error) {
+// connect logs in with a session that ends with the connection. After each message that was received acked is called, once its PUBACK is
+// written; nil: nobody wants to know.
+func (l login) connect(ctx context.Context, clientID string, receive receiver, acked func()) (*link, error) {
 	dialing, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	conn, err := l.dial(dialing)
@@ -93,7 +97,7 @@ func (l login) connect(ctx context.Context, clientID string, receive receiver) (
 	}
 	k := &link{conn: conn, lost: make(chan error, 1), gone: make(chan struct{})}
 	k.client = paho.NewClient(paho.ClientConfig{
-		ClientID: clientID, Conn: conn, PacketTimeout: connectTimeout,
+		ClientID: clientID, Conn: conn, PacketTimeout: connectTimeout, Session: ledger{state.NewInMemory(), acked},
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
 			err := receive(r.Packet)
 			if errors.Is(err, errEnough) {
@@ -125,6 +129,24 @@ func (l login) connect(ctx context.Context, clientID string, receive receiver) (
 		return nil, unreachable("%s does not answer as an MQTT 5 broker: %w", l.server, err)
 	}
 	return k, nil
+}
+
+// A ledger tells of acknowledgements. It is of one connection: when that is lost, who waits for an answer is told so.
+type ledger struct {
+	session.SessionManager
+	acked func()
+}
+
+func (l ledger) Ack(pb *packets.Publish) error {
+	err := l.SessionManager.Ack(pb)
+	if err == nil && l.acked != nil {
+		l.acked()
+	}
+	return err
+}
+
+func (l ledger) ConnectionLost(d *packets.Disconnect) error {
+	return errors.Join(l.SessionManager.ConnectionLost(d), l.Close())
 }
 
 func (k *link) end(err error) {

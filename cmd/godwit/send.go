@@ -124,7 +124,7 @@ func (a *app) send(ctx context.Context, l login, o order) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	})
+	}, nil)
 	if err != nil {
 		return err
 	}
