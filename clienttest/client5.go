@@ -44,7 +44,7 @@ func newClient5(p *Phone, l Login) *client5 {
 func (c *client5) connect(l Login) (present bool, code byte, err error) {
 	cp := &paho.Connect{
 		ClientID: l.Device, KeepAlive: 30, CleanStart: !l.Persistent, Properties: &paho.ConnectProperties{RequestProblemInfo: true},
-		Username: string(l.User), UsernameFlag: true, Password: []byte(l.Token), PasswordFlag: true,
+		Username: string(l.User), UsernameFlag: true, Password: []byte(l.Token), PasswordFlag: l.Token != "",
 	}
 	if l.Persistent {
 		expiry := sessionExpiry

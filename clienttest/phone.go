@@ -1,6 +1,7 @@
 package clienttest
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a41469f/godwit/broker"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 )
@@ -32,11 +34,12 @@ func (v Version) String() string {
 // A Login is how a phone connects; only User is needed.
 type Login struct {
 	User       contacts.Address
-	Version    Version // V5
-	Token      string  // the user's own
-	Device     string  // the client id: "phone"
-	Persistent bool    // the session outlives the connection
-	Silent     bool    // as after Silence, from the first message on
+	Version    Version     // V5
+	Token      string      // the user's own; with a certificate none
+	TLS        *tls.Config // not nil: to the port for MQTT over TLS, and its certificate, where it has one, is the login
+	Device     string      // the client id: "phone"
+	Persistent bool        // the session outlives the connection
+	Silent     bool        // as after Silence, from the first message on
 	Will       *Will
 }
 
@@ -107,6 +110,13 @@ func (b *Broker) Refused(l Login) (code byte) {
 	return code
 }
 
+func (l Login) open(at broker.Addresses) (net.Conn, error) {
+	if l.TLS != nil {
+		return tls.Dial("tcp", at.MQTTS, l.TLS)
+	}
+	return net.Dial("tcp", at.MQTT)
+}
+
 func (b *Broker) dial(l Login) (*Phone, byte) {
 	b.t.Helper()
 	if l.Version == 0 {
@@ -115,10 +125,10 @@ func (b *Broker) dial(l Login) (*Phone, byte) {
 	if l.Device == "" {
 		l.Device = "phone"
 	}
-	if l.Token == "" {
+	if l.Token == "" && (l.TLS == nil || len(l.TLS.Certificates) == 0) {
 		l.Token = b.Token(l.User)
 	}
-	conn, err := net.Dial("tcp", b.Addresses().MQTT)
+	conn, err := l.open(b.Addresses())
 	if err != nil {
 		b.t.Fatal(err)
 	}
