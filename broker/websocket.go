@@ -20,10 +20,11 @@ import (
 )
 
 const (
-	subprotocol  = "mqtt"          // MQTT 5 §6.0.0-4
-	socketBuffer = 512             // octets, each way: idle connections are many, and what is longer goes past the buffer
-	lastWords    = time.Second     // for the closing handshake, RFC 6455 §7.1.1
-	closeAtMost  = 2 * time.Second // after the last read, for what is still to be written; the hooks take less
+	subprotocol = "mqtt" // MQTT 5 §6.0.0-4
+	frameReader = 128    // octets: idle connections are many, and what is longer goes past the buffer
+	frameWriter = 256
+	lastWords   = time.Second     // for the closing handshake, RFC 6455 §7.1.1
+	closeAtMost = 2 * time.Second // after the last read, for what is still to be written; the hooks take less
 )
 
 // webSockets answers GET /mqtt: MQTT over WebSocket (RFC 6455, MQTT 5 §6). A client that asks properly becomes a connection of the Listener, with
@@ -106,7 +107,7 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, errors.Join(err, conn.Close())
 	}
 	u.conn = &early{Conn: conn, b: b}
-	return u.conn, bufio.NewReadWriter(bufio.NewReaderSize(u.conn, socketBuffer), bufio.NewWriterSize(u.conn, socketBuffer)), nil
+	return u.conn, bufio.NewReadWriter(bufio.NewReaderSize(u.conn, frameReader), bufio.NewWriterSize(u.conn, frameWriter)), nil
 }
 
 // Unwrap lets http.ResponseController find the rest.

@@ -52,7 +52,7 @@ func (h *host) webPhone(user string) (*paho.Client, <-chan *paho.Publish) {
 	return h.phoneOn(stream(webSocket(h.t, h.where.HTTP)), user)
 }
 
-// stream is a WebSocket as paho.golang wants it.
+// stream is a WebSocket as paho.golang wants it, which writes a packet in pieces, and pings from another goroutine.
 func stream(c *websocket.Conn) net.Conn {
 	return packets.NewThreadSafeConn(websocket.NetConn(context.Background(), c, websocket.MessageBinary))
 }
@@ -427,9 +427,9 @@ func TestSlowReaderOverWebSocket(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Push.Window, cfg.Limits.SendRate = 1000, 100_000
 	h := start(t, cfg)
-	slow := &stuck{Conn: stream(webSocket(t, h.where.HTTP)), ends: make(chan struct{})}
+	slow := &stuck{Conn: websocket.NetConn(context.Background(), webSocket(t, h.where.HTTP), websocket.MessageBinary), ends: make(chan struct{})}
 	defer close(slow.ends)
-	c := paho.NewClient(paho.ClientConfig{Conn: slow, PacketTimeout: patience})
+	c := paho.NewClient(paho.ClientConfig{Conn: packets.NewThreadSafeConn(slow), PacketTimeout: patience})
 	_, err := c.Connect(t.Context(), &paho.Connect{ClientID: "slow", CleanStart: true, UsernameFlag: true, Username: "49176000009"})
 	must(t, err)
 	_, err = c.Subscribe(t.Context(), &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: "u/49176000009/#", QoS: 1}}})
