@@ -155,7 +155,9 @@ func (c *crowdedPlace) deafWebSocket(user contacts.Address) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.mu.Lock()
 	c.conns = append(c.conns, conn)
+	c.mu.Unlock()
 	if err := conn.Subscribe(delivery.Topic(user, "#")); err != nil {
 		c.t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package clienttest_test
 import (
 	"bytes"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -35,16 +34,7 @@ func TestMosquitto(t *testing.T) {
 // needMosquitto skips a test whose programs are missing.
 func needMosquitto(t *testing.T) {
 	t.Helper()
-	for _, program := range []string{"mosquitto_pub", "mosquitto_sub", "stdbuf"} {
-		if _, err := exec.LookPath(program); err == nil {
-			continue
-		}
-		const missing = "%s is not installed (Debian: mosquitto-clients, coreutils)"
-		if os.Getenv("GODWIT_TEST_NO_SKIP") != "" {
-			t.Fatalf(missing, program)
-		}
-		t.Skipf(missing, program)
-	}
+	need(t, "mosquitto_pub", "mosquitto_sub", "stdbuf")
 }
 
 // A mosquitto is the stage.
