@@ -1,12 +1,8 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"net/http"
-
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/seed-7a41469f/godwit/contacts"
 )
@@ -102,23 +98,4 @@ func (a *API) blocked(w http.ResponseWriter, r *http.Request) bool {
 		a.Fail(w, r, p)
 	}
 	return p != nil
-}
-
-// asUser registers an operation of somebody who has logged in; h is told who.
-func asUser[I, O any](s *site, op huma.Operation, h func(context.Context, contacts.Login, *I) (*O, error)) {
-	type whoKey struct{}
-	op.Security = []map[string][]string{{schemeBasic: {}}, {schemeBearer: {}}}
-	op.Middlewares = append(op.Middlewares, func(ctx huma.Context, next func(huma.Context)) {
-		r, w := humago.Unwrap(ctx)
-		who, err := s.api.Login(r)
-		if err != nil {
-			s.api.Fail(w, r, err)
-			return
-		}
-		next(huma.WithValue(ctx, whoKey{}, who))
-	})
-	huma.Register(s.huma, bodyFirst(s, op), func(ctx context.Context, in *I) (*O, error) {
-		who, _ := ctx.Value(whoKey{}).(contacts.Login)
-		return h(ctx, who, in)
-	})
 }

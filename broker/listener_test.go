@@ -108,6 +108,15 @@ func (n *node) hello(clientID, password string) []byte {
 	return append([]byte{0x10, byte(len(body))}, body...)
 }
 
+// tryConnect reports whether a login got an answer at all.
+func (n *node) tryConnect(c net.Conn, clientID, password string) bool {
+	if _, err := c.Write(n.hello(clientID, password)); err != nil {
+		return false
+	}
+	_, err := io.ReadFull(c, make([]byte, 4))
+	return err == nil
+}
+
 // connect logs in and returns the reason code of the CONNACK.
 func (n *node) connect(t *testing.T, c net.Conn, clientID, password string) byte {
 	t.Helper()

@@ -113,9 +113,6 @@ func (b *Broker) now() config.Config { return *b.inForce.Load() }
 // Config returns the configuration in force: that of New, or what Reload has made of it.
 func (b *Broker) Config() config.Config { return b.now() }
 
-// adminToken returns the operator's token in force.
-func (b *Broker) adminToken() config.Secret { return b.inForce.Load().Admin.Token }
-
 func hookOptions(c config.Config) hooks.Options {
 	return hooks.Options{
 		SendRate: float64(c.Limits.SendRate), KeepaliveMax: c.Limits.KeepaliveMax.Std(), Open: c.Topics.Open,

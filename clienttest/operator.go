@@ -21,10 +21,9 @@ type operator struct {
 }
 
 func newOperator(t testing.TB, socket string) *operator {
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}
-	t.Cleanup(transport.CloseIdleConnections)
 	return &operator{t: t, http: &http.Client{Transport: transport, Timeout: Patience}}
 }
 

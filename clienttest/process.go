@@ -160,7 +160,6 @@ func (p *Process) end(signal syscall.Signal) error {
 		p.t.Errorf("the broker ended by itself: %v", err)
 	}
 	p.cmd = nil
-	p.operator.http.CloseIdleConnections()
 	return <-p.exited
 }
 

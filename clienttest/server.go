@@ -64,7 +64,6 @@ func (s *Server) Stop() {
 	if err := <-s.ended; err != nil {
 		s.t.Errorf("the broker ended with: %v", err)
 	}
-	s.operator.http.CloseIdleConnections()
 }
 
 // Restart is Stop and Start.

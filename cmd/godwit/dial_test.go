@@ -194,7 +194,7 @@ func TestCertificateProblems(t *testing.T) {
 	}{
 		{"unknown authority", "send bo x --user ann --server mqtts://" + good, 3, "certificate: mqtts://" + good + ": its certificate is signed by nobody who is trusted here; give --ca-file"},
 		{"another authority", "send bo x --user ann --server mqtts://" + good + " --ca-file " + other.ca, 3, "certificate: "},
-		{"wrong host", "send bo x --user ann --server mqtts://" + elsewhere + " --ca-file " + ca.ca, 3, "certificate: mqtts://" + elsewhere + ": its certificate is for localhost, 127.0.0.1, not for 127.0.0.2"},
+		{"wrong host", "send bo x --user ann --server mqtts://" + elsewhere + " --ca-file " + ca.ca, 3, "certificate: mqtts://" + elsewhere + ": its certificate is for localhost, server, 127.0.0.1, not for 127.0.0.2"},
 		{"expired", "send bo x --user ann --server mqtts://" + old + " --ca-file " + ca.ca, 3, "certificate: mqtts://" + old + ": its certificate expired on "},
 		{"not yet valid", "listen --user ann --server mqtts://" + early + " --ca-file " + ca.ca, 3, "certificate: mqtts://" + early + ": its certificate is not valid before "},
 		{"expired web", "listen --user ann --server wss://" + oldWeb + " --ca-file " + ca.ca, 3, "certificate: wss://" + oldWeb + ": its certificate expired on "},
