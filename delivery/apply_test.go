@@ -240,3 +240,22 @@ func TestApplyKeepsTheParts(t *testing.T) {
 		}
 	})
 }
+
+// One that was claimed before, and then was forbidden by the budget, goes out once there is one again: not when it expires.
+func TestDecidedAnewAfterAnAttempt(t *testing.T) {
+	bubble(t, priced(5), func(w *world) {
+		w.absent(bob)
+		w.gateway.fail = func(sms.MT) error { return sms.Fail(sms.Temporary, "", "busy") }
+		id := w.send(&delivery.Message{From: ann, To: bob})
+		w.is(id, delivery.Accepted, 0, delivery.GatewayDown)
+		w.apply(priced(4))
+		w.pass(6 * time.Second)
+		w.is(id, delivery.Waiting, 0, delivery.BudgetDay)
+		w.gateway.mu.Lock()
+		w.gateway.fail = nil
+		w.gateway.mu.Unlock()
+		w.apply(priced(100))
+		w.pass(time.Minute)
+		w.is(id, delivery.Submitted, delivery.ViaSMS, delivery.Left)
+	})
+}

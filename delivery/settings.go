@@ -112,6 +112,7 @@ func (m *Message) Anew(f Facts, now time.Time, r Rules) (*Message, Effects) {
 	}
 	a := m.advance(now)
 	a.note("S4", EventOrdered, "", "decided anew: the limits were changed")
+	a.m.Due = now // not its expiry: after an attempt it is when the next one may be
 	a.m.State, a.m.Reason, a.m.At = Accepted, "", now
 	return a.done()
 }
