@@ -85,7 +85,7 @@ func (w *wills) add(c *conn) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed {
+	if w.closed || w.h.present.has(c.key()) { // it has returned meanwhile
 		return
 	}
 	key, pending := c.key(), c.will
