@@ -180,7 +180,7 @@ func TestEveryBoundIsChecked(t *testing.T) {
 	for _, c := range []struct{ key, value string }{
 		{"limits.packet", "1023"}, {"limits.packet", "769KiB"}, {"limits.packet", "1MiB"}, {"limits.connections", "0"}, {"limits.keepalive_max", "9s"}, {"limits.keepalive_max", "19h"},
 		{"limits.devices", "0"}, {"limits.send_rate", "0/s"}, {"limits.inbox", "0"}, {"limits.inbox_age", "59s"}, {"limits.notices", "0"}, {"limits.history", "4000d"},
-		{"limits.connections_per_address", "-1"}, {"limits.connects_per_address", "0/h"}, {"push.ack_timeout", "0"}, {"push.ack_timeout", "61m"}, {"push.after_max", "25h"},
+		{"limits.connections_per_address", "-1"}, {"limits.connects_per_address", "0/h"}, {"limits.connects_per_address", "59/m"}, {"push.ack_timeout", "0"}, {"push.ack_timeout", "61m"}, {"push.after_max", "25h"},
 		{"push.offline_grace", "2h"}, {"push.restart_grace", "2h"}, {"push.storm_hold", "2h"}, {"push.window", "0"}, {"push.window", "1001"}, {"registration.decay", "0"},
 		{"sms.max_segments", "0"}, {"sms.max_segments", "256"}, {"sms.validity", "64d"}, {"sms.retry.tries", "0"}, {"sms.retry.first", "0"}, {"sms.retry.factor", "0.9"},
 		{"sms.retry.factor", ".nan"}, {"sms.retry.factor", "NaN"}, {"sms.retry.factor", ".inf"}, {"sms.retry.max", "25h"}, {"sms.unknown.hold", "25h"}, {"sms.unknown.then", "pray"}, {"sms.response_timeout", "0"}, {"sms.dlr_timeout", "0"},
