@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -265,6 +266,28 @@ func TestEnvironment(t *testing.T) {
 		if _, err := config.Load("", []string{variable}); err == nil || err.Error() != want {
 			t.Errorf("%s:\n got %v\nwant %s", variable, err, want)
 		}
+	}
+}
+
+// An environment has no order, so none may matter.
+func TestEnvironmentHasNoOrder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	write(t, filepath.Dir(file), map[string]string{"token": "hunter2"})
+	for name, c := range map[string]struct{ a, b, want string }{
+		"a list and a part of it": {"GODWIT_SMS__GATEWAYS=[{name: a, kind: smpp, addr: 'h:1', system_id: s}]", "GODWIT_SMS__GATEWAYS__0__PASSWORD=hunter2", ""},
+		"a section and a key":     {"GODWIT_SMS__RETRY={tries: 2}", "GODWIT_SMS__RETRY__TRIES=3", ""},
+		"a secret and its file":   {"GODWIT_ADMIN__TOKEN=hunter3", "GODWIT_ADMIN__TOKEN_FILE=" + file, "is given twice, as GODWIT_ADMIN__TOKEN and as GODWIT_ADMIN__TOKEN_FILE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one, err1 := config.Load("", []string{c.a, c.b})
+			other, err2 := config.Load("", []string{c.b, c.a})
+			if err1 == nil && !reflect.DeepEqual(one, other) || (err1 == nil) != (err2 == nil) {
+				t.Errorf("%v, in the other order %v", err1, err2)
+			}
+			if err := fmt.Sprint(err1); (err1 == nil) != (c.want == "") || !strings.Contains(err, c.want) {
+				t.Errorf("got %s, want %s", err, c.want)
+			}
+		})
 	}
 }
 
