@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -257,5 +258,27 @@ func TestDecidedAnewAfterAnAttempt(t *testing.T) {
 		w.apply(priced(100))
 		w.pass(time.Minute)
 		w.is(id, delivery.Submitted, delivery.ViaSMS, delivery.Left)
+	})
+}
+
+// What an old limit forbids while it is taken away is decided anew too.
+func TestForbiddenWhileTheLimitsChange(t *testing.T) {
+	bubble(t, priced(4), func(w *world) {
+		w.absent(bob)
+		r := rand.New(rand.NewPCG(1, 2))
+		for i := range 500 {
+			w.apply(priced(4))
+			done := make(accepted, 1)
+			m := &delivery.Message{From: ann, To: bob, Root: delivery.RootTo, Payload: []byte("hello")}
+			w.engine.Publish(m, delivery.Publication{}, done)
+			<-done
+			for range r.IntN(20) {
+				runtime.Gosched()
+			}
+			w.apply(priced(1_000_000))
+			if now := w.state(m.ID); now.State != delivery.Submitted {
+				t.Fatalf("message %d is %v (%s)", i, now.State, now.Reason)
+			}
+		}
 	})
 }

@@ -73,7 +73,7 @@ func (d *deliverer) apply(s *settings, anew bool, now time.Time) {
 	d.brake.RestartGrace, d.brake.StormHold = s.RestartGrace, s.StormHold
 	open := make([]*ref, 0, len(d.open))
 	for _, r := range d.open {
-		r.anew = r.anew || anew && r.state == Waiting && ofLimits(reasonOf(r.reason))
+		r.anew = r.anew || anew && (r.state == Accepted || r.state == Waiting) // what the old settings forbid may be on its way to the store
 		open = append(open, r)
 	}
 	d.lookAgain(open, now)
