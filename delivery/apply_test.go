@@ -261,6 +261,25 @@ func TestDecidedAnewAfterAnAttempt(t *testing.T) {
 	})
 }
 
+// What was waiting before the start is decided anew too, though it is read only after the settings have changed.
+func TestLimitsChangeBeforeAllIsRecovered(t *testing.T) {
+	bubble(t, priced(4), func(w *world) {
+		w.absent(bob)
+		id := w.send(&delivery.Message{From: ann, To: bob})
+		w.is(id, delivery.Waiting, 0, delivery.BudgetDay)
+		w.early = func() {
+			c := w.config
+			priced(100)(&c)
+			if err := w.engine.Apply(c); err != nil {
+				t.Error(err)
+			}
+		}
+		w.crash()
+		w.pass(time.Minute)
+		w.is(id, delivery.Submitted, delivery.ViaSMS, delivery.Offline)
+	})
+}
+
 // What an old limit forbids while it is taken away is decided anew too.
 func TestForbiddenWhileTheLimitsChange(t *testing.T) {
 	bubble(t, priced(4), func(w *world) {

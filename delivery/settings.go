@@ -71,6 +71,7 @@ func (e *Engine) Apply(c Config) error {
 func (d *deliverer) apply(s *settings, anew bool, now time.Time) {
 	d.rules = s.rules
 	d.brake.RestartGrace, d.brake.StormHold = s.RestartGrace, s.StormHold
+	d.anew = d.anew || anew && d.recovering
 	open := make([]*ref, 0, len(d.open))
 	for _, r := range d.open {
 		r.anew = r.anew || anew && (r.state == Accepted || r.state == Waiting) // what the old settings forbid may be on its way to the store
