@@ -72,6 +72,8 @@ func changeable(was, next config.Config) []string {
 			return a.Auto != b.Auto || (a.CertFile == "") != (b.CertFile == "")
 		case "auth.jwt":
 			return was.Auth.Mode != next.Auth.Mode
+		case "admin.token": // the address that stays until then would let nobody in
+			return next.Admin.Token == "" && was.Socket() == ""
 		}
 		return false
 	})

@@ -44,6 +44,10 @@ func TestReloadOfTheAdminToken(t *testing.T) {
 	if a, b := status("first"), status("second"); a != 401 || b != 200 {
 		t.Errorf("the old token: %d, the new one: %d", a, b)
 	}
+	h.reload(&cfg, func(c *config.Config) { c.Admin.Token, c.Listen.Admin = "", "unix:" }, "listen.admin", "admin.token")
+	if got := status("second"); got != 200 {
+		t.Errorf("the address that stays until the restart answers %d", got)
+	}
 	if log := h.log.String(); strings.Contains(log, "second") || !strings.Contains(log, `"changed":["admin.token"]`) {
 		t.Errorf("the log: %s", log)
 	}

@@ -232,11 +232,21 @@ func (c *checker) topics(t Topics) {
 	}
 }
 
+// longestFilter is that of package hooks, in octets.
+const longestFilter = 512
+
+// notInTopics reports whether a character is one that MQTT 5 §1.5.4 advises against, and package hooks refuses: controls, and what Unicode says is none.
+func notInTopics(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Noncharacter_Code_Point, r)
+}
+
 // openFilter is the rule of package hooks: a topic filter (MQTT 5 §4.7) that begins with a name that is not one of ours.
 func openFilter(f string) error {
 	switch root, _, _ := strings.Cut(f, "/"); {
-	case f == "" || len(f) > 65535 || !utf8.ValidString(f) || strings.ContainsFunc(f, unicode.IsControl):
+	case f == "" || !utf8.ValidString(f) || strings.ContainsFunc(f, notInTopics):
 		return errors.New("is not a topic filter; write for example t/#")
+	case len(f) > longestFilter:
+		return fmt.Errorf("has %d octets, and %d are the most", len(f), longestFilter)
 	case root == "to" || root == "app" || root == "sms" || root == "u":
 		return fmt.Errorf("opens %s/, which is Godwit's own; choose another name, such as t/#", root)
 	case f[0] == '$' || f[0] == '#' || f[0] == '+':

@@ -87,7 +87,7 @@ type Limits struct {
 	Notices               int      `yaml:"notices" min:"1" max:"100000"`
 	History               Duration `yaml:"history" min:"0" max:"3650d"`
 	ConnectionsPerAddress int      `yaml:"connections_per_address" min:"1" max:"10000000"`
-	ConnectsPerAddress    Rate     `yaml:"connects_per_address" min:"1/h" max:"1000000/s"`
+	ConnectsPerAddress    Rate     `yaml:"connects_per_address" min:"1/s" max:"1000000/s"`
 	DiskFree              Size     `yaml:"disk_free" min:"0" max:"1024TiB"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -180,7 +181,7 @@ func TestEveryBoundIsChecked(t *testing.T) {
 	for _, c := range []struct{ key, value string }{
 		{"limits.packet", "1023"}, {"limits.packet", "769KiB"}, {"limits.packet", "1MiB"}, {"limits.connections", "0"}, {"limits.keepalive_max", "9s"}, {"limits.keepalive_max", "19h"},
 		{"limits.devices", "0"}, {"limits.send_rate", "0/s"}, {"limits.inbox", "0"}, {"limits.inbox_age", "59s"}, {"limits.notices", "0"}, {"limits.history", "4000d"},
-		{"limits.connections_per_address", "-1"}, {"limits.connects_per_address", "0/h"}, {"push.ack_timeout", "0"}, {"push.ack_timeout", "61m"}, {"push.after_max", "25h"},
+		{"limits.connections_per_address", "-1"}, {"limits.connects_per_address", "0/h"}, {"limits.connects_per_address", "59/m"}, {"push.ack_timeout", "0"}, {"push.ack_timeout", "61m"}, {"push.after_max", "25h"},
 		{"push.offline_grace", "2h"}, {"push.restart_grace", "2h"}, {"push.storm_hold", "2h"}, {"push.window", "0"}, {"push.window", "1001"}, {"registration.decay", "0"},
 		{"sms.max_segments", "0"}, {"sms.max_segments", "256"}, {"sms.validity", "64d"}, {"sms.retry.tries", "0"}, {"sms.retry.first", "0"}, {"sms.retry.factor", "0.9"},
 		{"sms.retry.factor", ".nan"}, {"sms.retry.factor", "NaN"}, {"sms.retry.factor", ".inf"}, {"sms.retry.max", "25h"}, {"sms.unknown.hold", "25h"}, {"sms.unknown.then", "pray"}, {"sms.response_timeout", "0"}, {"sms.dlr_timeout", "0"},
@@ -265,6 +266,28 @@ func TestEnvironment(t *testing.T) {
 		if _, err := config.Load("", []string{variable}); err == nil || err.Error() != want {
 			t.Errorf("%s:\n got %v\nwant %s", variable, err, want)
 		}
+	}
+}
+
+// An environment has no order, so none may matter.
+func TestEnvironmentHasNoOrder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	write(t, filepath.Dir(file), map[string]string{"token": "hunter2"})
+	for name, c := range map[string]struct{ a, b, want string }{
+		"a list and a part of it": {"GODWIT_SMS__GATEWAYS=[{name: a, kind: smpp, addr: 'h:1', system_id: s}]", "GODWIT_SMS__GATEWAYS__0__PASSWORD=hunter2", ""},
+		"a section and a key":     {"GODWIT_SMS__RETRY={tries: 2}", "GODWIT_SMS__RETRY__TRIES=3", ""},
+		"a secret and its file":   {"GODWIT_ADMIN__TOKEN=hunter3", "GODWIT_ADMIN__TOKEN_FILE=" + file, "is given twice, as GODWIT_ADMIN__TOKEN and as GODWIT_ADMIN__TOKEN_FILE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one, err1 := config.Load("", []string{c.a, c.b})
+			other, err2 := config.Load("", []string{c.b, c.a})
+			if err1 == nil && !reflect.DeepEqual(one, other) || (err1 == nil) != (err2 == nil) {
+				t.Errorf("%v, in the other order %v", err1, err2)
+			}
+			if err := fmt.Sprint(err1); (err1 == nil) != (c.want == "") || !strings.Contains(err, c.want) {
+				t.Errorf("got %s, want %s", err, c.want)
+			}
+		})
 	}
 }
 

@@ -117,6 +117,8 @@ func TestDoors(t *testing.T) {
 		{"shared", `topics: {open: ["$share/g/t"]}`, `topics.open[0]: "$share/g/t" would open more`},
 		{"a wildcard within a level", `topics: {open: [t/a+]}`, `topics.open[0]: "t/a+" has a wildcard in the wrong place`},
 		{"a wildcard before the end", `topics: {open: [t/#/a]}`, `topics.open[0]: "t/#/a" has a wildcard in the wrong place`},
+		{"a filter that is too long", `topics: {open: [t/` + strings.Repeat("x", 511) + `]}`, `topics.open[0]: "t/` + strings.Repeat("x", 511) + `" has 513 octets`},
+		{"a filter with a character that is none", "topics: {open: [\"t/\ufdd0\"]}", `topics.open[0]: "t/`},
 		{"no filter", `topics: {open: [""]}`, `topics.open[0]: "" is not a topic filter`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

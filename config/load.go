@@ -1,10 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -131,9 +133,10 @@ func (r *reader) originOf(path string) origin {
 
 const envPrefix = "GODWIT_"
 
-// environment reads GODWIT_SECTION__KEY. Names without two underscores belong to the client commands, except GODWIT_DATA.
+// environment reads GODWIT_SECTION__KEY. Names without two underscores belong to the client commands, except GODWIT_DATA. An environment has no order:
+// what is set as a whole comes before its parts.
 func (r *reader) environment(cfg *Config, environ []string) {
-	for _, variable := range environ {
+	for _, variable := range slices.SortedStableFunc(slices.Values(environ), byDepth) {
 		name, value, _ := strings.Cut(variable, "=")
 		rest, ours := strings.CutPrefix(name, envPrefix)
 		if !ours || !strings.Contains(rest, "__") && rest != "DATA" {
@@ -143,6 +146,30 @@ func (r *reader) environment(cfg *Config, environ []string) {
 		r.variable(reflect.ValueOf(cfg).Elem(), strings.Split(strings.ToLower(rest), "__"), "", value)
 	}
 	r.place = origin{}
+}
+
+// byDepth compares variables by how many levels their names have.
+func byDepth(a, b string) int {
+	depth := func(variable string) int {
+		name, _, _ := strings.Cut(variable, "=")
+		return strings.Count(name, "__")
+	}
+	return cmp.Compare(depth(a), depth(b))
+}
+
+// twice complains when a secret and its file both have a variable; other is the key of the one that was read before.
+func (r *reader) twice(path, other string) bool {
+	value, isFile := strings.CutSuffix(r.place.source, strings.ToUpper(fileSuffix))
+	file := value + strings.ToUpper(fileSuffix)
+	before := file
+	if isFile {
+		before = value
+	}
+	if r.origins[other].source != before {
+		return false
+	}
+	r.fail(path, r.place, fmt.Sprintf("is given twice, as %s and as %s; keep one", value, file))
+	return true
 }
 
 func (r *reader) variable(v reflect.Value, names []string, path, value string) {
@@ -160,6 +187,7 @@ func (r *reader) variable(v reflect.Value, names []string, path, value string) {
 			r.fail(path, r.place, unknownKey(path, v, keysOf(v.Type())))
 		case v.Type() == gatewayType && name == "kind":
 			r.fail(path, r.place, "decides which keys there are; set it in the file, or set the whole list: GODWIT_SMS__GATEWAYS=[{name: a, kind: console}]")
+		case file && r.twice(path, strings.TrimSuffix(path, fileSuffix)):
 		case file:
 			delete(r.origins, strings.TrimSuffix(path, fileSuffix))
 			r.secretFile(stringNode(value), field, path)
@@ -182,6 +210,9 @@ func (r *reader) variable(v reflect.Value, names []string, path, value string) {
 
 // setVariable reads text for a value, YAML for a list or a section.
 func (r *reader) setVariable(v reflect.Value, path, value string) {
+	if v.Type() == secretType && r.twice(path, path+fileSuffix) {
+		return
+	}
 	if !isSection(v.Type()) && v.Kind() != reflect.Slice && v.Kind() != reflect.Map {
 		r.origins[path] = r.place
 		delete(r.origins, path+fileSuffix)

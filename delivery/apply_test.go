@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -237,6 +238,66 @@ func TestApplyKeepsTheParts(t *testing.T) {
 		}
 		if err := w.engine.Apply(delivery.Config{Window: -1}); err == nil || errors.Is(err, delivery.ErrStopped) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// One that was claimed before, and then was forbidden by the budget, goes out once there is one again: not when it expires.
+func TestDecidedAnewAfterAnAttempt(t *testing.T) {
+	bubble(t, priced(5), func(w *world) {
+		w.absent(bob)
+		w.gateway.fail = func(sms.MT) error { return sms.Fail(sms.Temporary, "", "busy") }
+		id := w.send(&delivery.Message{From: ann, To: bob})
+		w.is(id, delivery.Accepted, 0, delivery.GatewayDown)
+		w.apply(priced(4))
+		w.pass(6 * time.Second)
+		w.is(id, delivery.Waiting, 0, delivery.BudgetDay)
+		w.gateway.mu.Lock()
+		w.gateway.fail = nil
+		w.gateway.mu.Unlock()
+		w.apply(priced(100))
+		w.pass(time.Minute)
+		w.is(id, delivery.Submitted, delivery.ViaSMS, delivery.Left)
+	})
+}
+
+// What was waiting before the start is decided anew too, though it is read only after the settings have changed.
+func TestLimitsChangeBeforeAllIsRecovered(t *testing.T) {
+	bubble(t, priced(4), func(w *world) {
+		w.absent(bob)
+		id := w.send(&delivery.Message{From: ann, To: bob})
+		w.is(id, delivery.Waiting, 0, delivery.BudgetDay)
+		w.early = func() {
+			c := w.config
+			priced(100)(&c)
+			if err := w.engine.Apply(c); err != nil {
+				t.Error(err)
+			}
+		}
+		w.crash()
+		w.pass(time.Minute)
+		w.is(id, delivery.Submitted, delivery.ViaSMS, delivery.Offline)
+	})
+}
+
+// What an old limit forbids while it is taken away is decided anew too.
+func TestForbiddenWhileTheLimitsChange(t *testing.T) {
+	bubble(t, priced(4), func(w *world) {
+		w.absent(bob)
+		r := rand.New(rand.NewPCG(1, 2))
+		for i := range 500 {
+			w.apply(priced(4))
+			done := make(accepted, 1)
+			m := &delivery.Message{From: ann, To: bob, Root: delivery.RootTo, Payload: []byte("hello")}
+			w.engine.Publish(m, delivery.Publication{}, done)
+			<-done
+			for range r.IntN(20) {
+				runtime.Gosched()
+			}
+			w.apply(priced(1_000_000))
+			if now := w.state(m.ID); now.State != delivery.Submitted {
+				t.Fatalf("message %d is %v (%s)", i, now.State, now.Reason)
+			}
 		}
 	})
 }

@@ -44,7 +44,7 @@ func (d *deliverer) consider(r *ref, now time.Time) {
 		return
 	}
 	ev := d.evidence(r, now)
-	if r.anew = r.anew && r.state == Waiting; r.anew {
+	if r.anew = r.anew && (r.state != Waiting || ofLimits(reasonOf(r.reason))); r.anew && r.state == Waiting {
 		if d.decideAnew(r, ev.Registered, now); r.busy || r.loading {
 			return
 		}

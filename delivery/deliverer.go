@@ -32,6 +32,7 @@ type deliverer struct {
 	held       map[*ref]struct{}
 	tickAt     time.Time
 	recovering bool
+	anew       bool            // the limits were changed before all was recovered
 	settled    map[ID]struct{} // while recovering: closed before they were recovered
 	orphans    map[ID]struct{} // whose claim died with the process before: nobody will answer it any more
 	trimmed    []*line

@@ -352,6 +352,7 @@ func (d *deliverer) recover(ms []*Message, now time.Time) {
 		if m.unanswered() {
 			d.orphans[m.ID] = struct{}{}
 		}
+		r.anew = d.anew
 		d.consider(r, now)
 	}
 }

@@ -71,9 +71,10 @@ func (e *Engine) Apply(c Config) error {
 func (d *deliverer) apply(s *settings, anew bool, now time.Time) {
 	d.rules = s.rules
 	d.brake.RestartGrace, d.brake.StormHold = s.RestartGrace, s.StormHold
+	d.anew = d.anew || anew && d.recovering
 	open := make([]*ref, 0, len(d.open))
 	for _, r := range d.open {
-		r.anew = r.anew || anew && r.state == Waiting && ofLimits(reasonOf(r.reason))
+		r.anew = r.anew || anew && (r.state == Accepted || r.state == Waiting) // what the old settings forbid may be on its way to the store
 		open = append(open, r)
 	}
 	d.lookAgain(open, now)
@@ -112,6 +113,7 @@ func (m *Message) Anew(f Facts, now time.Time, r Rules) (*Message, Effects) {
 	}
 	a := m.advance(now)
 	a.note("S4", EventOrdered, "", "decided anew: the limits were changed")
+	a.m.Due = now // not its expiry: after an attempt it is when the next one may be
 	a.m.State, a.m.Reason, a.m.At = Accepted, "", now
 	return a.done()
 }

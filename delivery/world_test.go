@@ -38,6 +38,7 @@ type world struct {
 	stop    func()
 	log     logged
 	texts   []string // that were sent
+	early   func()   // is called before an engine runs
 }
 
 // logged is what the engine logged.
@@ -89,6 +90,9 @@ func (w *world) start() {
 	dir := w.dir
 	w.config.Store, w.config.Directory = w.store, dir
 	w.engine = delivery.New(w.config)
+	if w.early != nil {
+		w.early()
+	}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.engine.Run(ctx) }()

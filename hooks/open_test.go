@@ -273,3 +273,31 @@ func TestOptionsAreReplacedWhileRunning(t *testing.T) {
 	close(stop)
 	<-done
 }
+
+// A topic that is not open any more gets no will either, whatever it was when its client connected.
+func TestNoWillToATopicThatIsNotOpenAnyMore(t *testing.T) {
+	h := start(t, setup{options: hooks.Options{Open: []string{"t/#"}}})
+	b := h.connect(5, bob, "b")
+	b.Subscribe(1, "t/#")
+	c, _ := willed(h, 5, "t/boiler")
+	h.must(h.hook.Apply(hooks.Options{Open: []string{"new/#"}}))
+	c.Close()
+	h.eventually("gone", func() bool { return h.hook.Stats().Connected.Load() == 1 })
+	b.Quiet(300 * time.Millisecond)
+}
+
+// MQTT 5 §3.1.3.2.2: not when the session goes on before the Will Delay has passed.
+func TestDelayedOpenWillAtTakeover(t *testing.T) {
+	h := start(t, setup{options: hooks.Options{Open: []string{"t/#"}}})
+	b := h.connect(5, bob, "b")
+	b.Subscribe(1, "t/#")
+	keep := func(pk *packets.Packet) {
+		pk.Connect.Clean = false
+		pk.Properties.SessionExpiryInterval, pk.Properties.SessionExpiryIntervalFlag = 100, true
+		pk.Connect.WillProperties.WillDelayInterval = 1
+	}
+	for range 4 {
+		willed(h, 5, "t/boiler", keep)
+	}
+	b.Quiet(4 * time.Second)
+}

@@ -139,7 +139,6 @@ func (p *presence) forgetTakeovers(now time.Time) {
 // OnSessionEstablish is the last moment before mochi looks for a session to inherit.
 func (h *Hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 	if c := connOf(cl); c != nil {
-		h.wills.cancel(c.key())
 		h.restore(c)
 	}
 }
@@ -162,6 +161,7 @@ func (h *Hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 		h.stats.Takeovers.Add(1)
 		h.drop(before, packets.ErrSessionTakenOver) // mochi has done it, unless it lost sight of that client
 	}
+	h.wills.cancel(c.key()) // once it is among the present, so that none is added behind our back
 	h.people.Connected(c.user, c.clientID)
 	c.device = h.engine.Connect(delivery.Connection{
 		User: c.user, ClientID: c.clientID, Token: c.by.Token, Version: c.version, Remembered: c.persists, Resumed: c.resumed,

@@ -47,11 +47,14 @@ func (c *conn) takeWill(pk *packets.Packet) *denial {
 	return nil
 }
 
-// OnWill keeps a will for an open topic, which mochi sends itself, from being sent because the server stops. mochi sends it whatever is returned:
-// to a topic that nobody can subscribe to.
-func (h *Hook) OnWill(_ *mqtt.Client, w mqtt.Will) (mqtt.Will, error) {
-	if h.leaving.Load() {
+// OnWill keeps a will for an open topic, which mochi sends itself, from being sent because the server stops, to a topic that is not open any more, and
+// within its Will Delay when another connection of the device has taken over (MQTT 5 §3.1.3.2.2): mochi sees that only where it comes later. mochi sends
+// it whatever is returned: to a topic that nobody can subscribe to.
+func (h *Hook) OnWill(cl *mqtt.Client, w mqtt.Will) (mqtt.Will, error) {
+	returned := w.WillDelayInterval > 0 && cl.StopCause() == packets.ErrSessionTakenOver
+	if h.leaving.Load() || returned || !h.isOpen(w.TopicName) {
 		w.TopicName, w.Retain = noTopicOfOurs, false
+		cl.Properties.Will.WillDelayInterval = 0 // or it would take the place of the successor's
 	}
 	return w, nil
 }
@@ -82,7 +85,7 @@ func (w *wills) add(c *conn) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed {
+	if w.closed || w.h.present.has(c.key()) { // it has returned meanwhile
 		return
 	}
 	key, pending := c.key(), c.will

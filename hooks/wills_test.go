@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/seed-7a41469f/godwit/hooks"
@@ -108,4 +109,29 @@ func TestNoWillBecauseTheServerStops(t *testing.T) {
 	if n := h.hook.Stats().Wills.Load(); n != 0 {
 		t.Errorf("%d wills were sent", n)
 	}
+}
+
+// A between is another hook, which acts between login and CONNACK.
+type between struct {
+	mqtt.HookBase
+	fn func()
+}
+
+func (*between) ID() string           { return "between" }
+func (*between) Provides(b byte) bool { return b == mqtt.OnSessionEstablish }
+func (b *between) OnSessionEstablish(*mqtt.Client, packets.Packet) {
+	b.fn()
+}
+
+// The old connection is lost while the device comes back.
+func TestWillIsDroppedWhenTheDeviceIsComingBack(t *testing.T) {
+	h := start(t, setup{})
+	b := h.listen(4, bob, "b")
+	c, _ := willed(h, 4, "to/"+string(bob))
+	h.must(h.server.AddHook(&between{fn: func() {
+		c.Close()
+		h.eventually("gone", func() bool { return h.hook.Stats().Connected.Load() == 1 })
+	}}, nil))
+	h.connect(4, alice, "boiler").Ping()
+	b.Quiet(2500 * time.Millisecond)
 }
