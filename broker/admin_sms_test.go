@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -203,6 +204,10 @@ func TestWire(t *testing.T) {
 func TestOptOuts(t *testing.T) {
 	h, smsc := startCarrier(t, nil)
 	const path = "/v1/admin/optouts"
+	var none json.RawMessage
+	if h.ask("GET", path, "", &none); strings.TrimSpace(string(none)) != `{"optouts":[]}` {
+		t.Errorf("without any: %s", none)
+	}
 	var o api.OptOut
 	if status := h.ask("POST", path, `{"number":"+49 176 04069005","note":"asked by phone"}`, &o); status != 201 || o.Number != "4917604069005" || o.Note != "asked by phone" || o.At == "" || o.Word != "" {
 		t.Errorf("add: %d %+v", status, o)
