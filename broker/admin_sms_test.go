@@ -284,3 +284,22 @@ func TestUnmatched(t *testing.T) {
 	}
 	until(t, func() bool { page = api.Unmatched{}; h.ask("GET", path, "", &page); return len(page.Unmatched) == 1 })
 }
+
+// A message of which no report comes is submitted for good, and counted, when sms.dlr_timeout is over and not before.
+func TestWithoutReportItSettles(t *testing.T) {
+	h, smsc := startCarrier(t, func(c *config.Config) { c.SMS.DLRTimeout = config.Duration(time.Second) })
+	smsc.Next(1, smstest.Fault{DLR: smstest.NoDLR})
+	ann, anns := h.phone("ann")
+	id := send(t, ann, "sms/4917604069003", "hello")
+	receipt(t, anns, id, "submitted")
+	counted := func(n string) bool {
+		var text string
+		h.ask("GET", "/metrics", "", &text)
+		return strings.Contains(text, `godwit_messages_settled_total{state="submitted",via="sms"} `+n+"\n")
+	}
+	if !counted("0") {
+		t.Error("counted while a report may come")
+	}
+	receipt(t, anns, id, "submitted")
+	until(t, func() bool { return counted("1") })
+}
