@@ -1,7 +1,6 @@
 package api
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +72,7 @@ func idOf(what, text string) (delivery.ID, error) {
 // cut takes a page of limit off what was read to one more than that; next is empty after the last.
 func cut[T any](found []T, limit int, key func(T) string) (page []T, next string) {
 	if len(found) <= limit {
-		return slices.Concat([]T{}, found), "" // never nil: a list is [] in JSON
+		return append([]T{}, found...), "" // never nil: a list is [] in JSON
 	}
 	return found[:limit], key(found[limit-1])
 }

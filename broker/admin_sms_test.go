@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -203,6 +204,10 @@ func TestWire(t *testing.T) {
 func TestOptOuts(t *testing.T) {
 	h, smsc := startCarrier(t, nil)
 	const path = "/v1/admin/optouts"
+	var none json.RawMessage
+	if h.ask("GET", path, "", &none); strings.TrimSpace(string(none)) != `{"optouts":[]}` {
+		t.Errorf("without any: %s", none)
+	}
 	var o api.OptOut
 	if status := h.ask("POST", path, `{"number":"+49 176 04069005","note":"asked by phone"}`, &o); status != 201 || o.Number != "4917604069005" || o.Note != "asked by phone" || o.At == "" || o.Word != "" {
 		t.Errorf("add: %d %+v", status, o)
@@ -278,4 +283,23 @@ func TestUnmatched(t *testing.T) {
 		t.Errorf("assign what is matched: %d %+v", status, p)
 	}
 	until(t, func() bool { page = api.Unmatched{}; h.ask("GET", path, "", &page); return len(page.Unmatched) == 1 })
+}
+
+// A message of which no report comes is submitted for good, and counted, when sms.dlr_timeout is over and not before.
+func TestWithoutReportItSettles(t *testing.T) {
+	h, smsc := startCarrier(t, func(c *config.Config) { c.SMS.DLRTimeout = config.Duration(time.Second) })
+	smsc.Next(1, smstest.Fault{DLR: smstest.NoDLR})
+	ann, anns := h.phone("ann")
+	id := send(t, ann, "sms/4917604069003", "hello")
+	receipt(t, anns, id, "submitted")
+	counted := func(n string) bool {
+		var text string
+		h.ask("GET", "/metrics", "", &text)
+		return strings.Contains(text, `godwit_messages_settled_total{state="submitted",via="sms"} `+n+"\n")
+	}
+	if !counted("0") {
+		t.Error("counted while a report may come")
+	}
+	receipt(t, anns, id, "submitted")
+	until(t, func() bool { return counted("1") })
 }

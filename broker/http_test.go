@@ -169,11 +169,12 @@ func TestMetricsCountAndNameNobody(t *testing.T) {
 	next(t, bos, "/in/")
 	receipt(t, anns, id, "delivered")
 	receipt(t, anns, send(t, ann, "to/nobody", "hello"), "failed")
+	receipt(t, anns, send(t, ann, "sms/4917604069003", "hello"), "submitted") // for good: the console gateway reports nothing
 	var text string
 	h.get("/metrics", "", "", &text)
 	for _, want := range []string{
 		"godwit_devices_connected 2", "godwit_devices_ready 2", `godwit_messages_accepted_total{root="to"} 2`, `godwit_messages_settled_total{state="delivered",via="push"} 1`,
-		`godwit_messages_settled_total{state="failed",via="none"} 1`, "godwit_messages_open 0",
+		`godwit_messages_settled_total{state="submitted",via="sms"} 1`, `godwit_messages_settled_total{state="failed",via="none"} 1`, "godwit_messages_open 0",
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {
 			t.Errorf("%s is missing", want)

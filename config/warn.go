@@ -25,6 +25,7 @@ func (s *Source) Warnings(now time.Time) []Problem {
 	w.unpriced(c.SMS)
 	w.certificate(c, now)
 	w.readable(c)
+	w.stars(c)
 	w.plain(c.Listen)
 	w.idle()
 	problems, _ := s.Place(w.problems).(Problems)
@@ -173,6 +174,15 @@ func (w *warner) inline() string {
 	return strings.Join(found[:min(len(found), 1)], "")
 }
 
+// stars warns of what check printed and was made a configuration: everybody knows such a secret.
+func (w *warner) stars(c Config) {
+	secretsBelow(reflect.ValueOf(&c).Elem(), "", "", func(v reflect.Value, path, _ string) {
+		if v.String() == masked {
+			w.fail(path, "is the stars that are shown instead of a secret; write the secret itself, or name its file")
+		}
+	})
+}
+
 // plain warns of doors on which logins can be read on the way.
 func (w *warner) plain(l Listen) {
 	if l.MQTT != "" && !IsLoopback(l.MQTT) && !l.ProxyProtocol {
@@ -180,6 +190,9 @@ func (w *warner) plain(l Listen) {
 	}
 	if l.HTTP != "" && !IsLoopback(l.HTTP) && !l.BehindProxy && l.TLS.CertFile == "" && l.TLS.Auto == "" {
 		w.fail("listen.http", "%s can be reached from other machines without TLS, so tokens are refused there; set listen.tls, or listen.behind_proxy where a proxy ends TLS", l.HTTP)
+	}
+	if !strings.HasPrefix(l.Admin, "unix:") && !IsLoopback(l.Admin) && !l.BehindProxy {
+		w.fail("listen.admin", "%s has no TLS, so the token is refused from other machines; use the HTTP port, which has /v1/admin too, or 127.0.0.1", l.Admin)
 	}
 }
 

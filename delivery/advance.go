@@ -16,7 +16,7 @@ type Effects struct {
 	Stand  Kind    // In or SeenSMS: an entry that stands for the message in the recipient's inbox from now on; 0: none
 	Want   bool    // an SMS is wanted
 	Failed string  // the gateway whose attempt came to nothing; the next one may go at once
-	Enters bool    // the state is a new one
+	Enters bool    // the state is a new one, or final from now on
 	Spent  int     // segments whose price is spent: the carrier has them, or may have
 	Back   Back    // what was booked for the attempt and is given back
 }

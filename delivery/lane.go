@@ -19,7 +19,7 @@ type proposal struct {
 	intent   intent     // of an advance: what to do again when somebody else advanced the message first
 	answer   chan error // of a caller that waits; has room for one
 	fresh    bool       // the message is new
-	enters   bool       // it enters a new state
+	enters   bool       // it enters a new state, or the one it is in became final
 	patient  bool       // nobody waits for it
 	failed   string     // the gateway whose attempt came to nothing
 	bytes    int

@@ -347,6 +347,7 @@ func (m *Message) Overdue(now time.Time, r Rules) (*Message, Effects) {
 		a.m.SMS.Holding = false
 		a.m.Due = time.Time{}
 		a.note("S4", EventReport, "", "none came")
+		a.fx.Enters = true
 		a.tell(Submitted)
 	case m.State == OutcomeUnknown && r.Resend && now.Before(m.Expires) && m.SMS.Attempts < r.Tries:
 		a.resend()

@@ -94,7 +94,7 @@ func (s *Stats) count(m *Message, fresh, enters bool) {
 	if fresh {
 		s.Accepted[m.Root].Add(1)
 	}
-	if enters && (m.State == Delivered || m.State == Failed || m.State == Expired) {
+	if enters && (m.State == Delivered || m.State == Failed || m.State == Expired || m.State == Submitted && m.Settled()) {
 		s.Settled[m.State][m.Via].Add(1)
 	}
 }

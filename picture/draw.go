@@ -39,7 +39,7 @@ func (f facts) question() (text, step string) {
 		return "has the app?  no", "S2"
 	case f.fallback != nil && f.fallback.Reason == "":
 		return "has the app?  not asked", "S2"
-	case f.undecided() && f.m.Root == rootSMS:
+	case f.undecided() && f.m.Root == rootSMS, f.m.Root == rootApp && f.pushed == nil && f.acked == nil:
 		return "has the app?  not asked", "S2"
 	case f.undecided():
 		return "has the app?  not recorded yet", "S2"

@@ -30,9 +30,10 @@ type Message struct {
 const (
 	rootMO  = "mo"  // an SMS that came in
 	rootSMS = "sms" // asked for as an SMS
+	rootApp = "app" // waits for the app, whether there is one or not
 )
 
-var roots = [...]string{delivery.RootTo: "to", delivery.RootApp: "app", delivery.RootSMS: rootSMS, delivery.RootMO: rootMO}
+var roots = [...]string{delivery.RootTo: "to", delivery.RootApp: rootApp, delivery.RootSMS: rootSMS, delivery.RootMO: rootMO}
 
 // A Step is one line of the trail.
 type Step struct {

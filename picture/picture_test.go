@@ -30,6 +30,12 @@ func asked(m *delivery.Message) *delivery.Message {
 	return m
 }
 
+// forTheApp is a message to app/….
+func forTheApp(m *delivery.Message) *delivery.Message {
+	m.Root = delivery.RootApp
+	return m
+}
+
 // message builds one that was accepted at start and is settled unless due is set.
 func message(to contacts.Address, state delivery.State, via delivery.Via, reason delivery.Reason, changed time.Duration, trail ...delivery.Step) *delivery.Message {
 	m := &delivery.Message{From: "ann", To: to, Root: delivery.RootTo, State: state, Via: via, Reason: reason, Accepted: start, At: at(changed), Trail: trail}
@@ -107,6 +113,7 @@ var cases = map[string]*delivery.Message{
 	"name":         open(message("boiler", delivery.Waiting, 0, delivery.NoDevice, 0, step(0, "S3", delivery.EventWaits, "", delivery.NoDevice, ""))),
 	"no_such_name": message("nobody", delivery.Failed, 0, delivery.NoSuchName, 0),
 	"too_long":     message(number, delivery.Failed, 0, delivery.TooLong, ms, step(ms, "S4", delivery.EventFailed, "", delivery.TooLong, "")),
+	"app_only":     forTheApp(open(message(number, delivery.Waiting, 0, delivery.AppOnly, ms, step(ms, "S3", delivery.EventWaits, "", delivery.AppOnly, "")))),
 	"cancelled":    message(number, delivery.Failed, 0, delivery.Cancelled, ms, step(ms, "", delivery.EventOrdered, "", delivery.Cancelled, "")),
 	"expired":      message(number, delivery.Expired, 0, delivery.TimeRanOut, time.Hour, step(time.Hour, "", delivery.EventExpired, "", "", "")),
 	"sms_asked": sent(message(number, delivery.Submitted, delivery.ViaSMS, "", 300*ms,
