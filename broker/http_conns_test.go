@@ -273,7 +273,7 @@ func TestStopOfHTTP(t *testing.T) {
 			}
 			began := time.Now()
 			must(t, stop())
-			if took := time.Since(began); took > patience/2 {
+			if took := time.Since(began); took > 4*time.Second { // net/http would give way after 5
 				t.Errorf("it took %v", took)
 			}
 			if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
