@@ -186,7 +186,7 @@ func (w *warner) plain(l Listen) {
 // idle warns of keys that are set and do nothing in this version.
 func (w *warner) idle() {
 	for _, path := range slices.Sorted(maps.Keys(w.s.r.origins)) {
-		if strings.HasPrefix(path, "contacts.") || path == "registration.code_ttl" || path == "cluster.replicas" {
+		if strings.HasPrefix(path, "contacts.") && path != "contacts.changes_per_day" || path == "registration.code_ttl" || path == "cluster.replicas" {
 			w.fail(path, "does nothing in this version")
 		}
 	}

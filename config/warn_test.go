@@ -38,7 +38,7 @@ func TestWarnings(t *testing.T) {
 		{"plain MQTT behind a proxy", `listen: {mqtt: ":1883", proxy_protocol: true}`, 0, nil},
 		{"plain HTTP", `listen: {http: ":8080"}`, 0, []string{"1: listen.http: :8080 can be reached from other machines without TLS"}},
 		{"plain HTTP behind a proxy", `listen: {http: ":8080", behind_proxy: true}`, 0, nil},
-		{"what does nothing", "contacts: {presence: off}\nregistration: {code_ttl: 5m, decay: 80d}\ncluster: {replicas: 1}", 0,
+		{"what does nothing", "contacts: {presence: off, changes_per_day: 5}\nregistration: {code_ttl: 5m, decay: 80d}\ncluster: {replicas: 1}", 0,
 			[]string{"1: contacts.presence: does nothing", "2: registration.code_ttl: does nothing", "3: cluster.replicas: does nothing"}},
 		{"a secret that others read", `{admin: {token_file: open}, listen: {tls: {cert_file: cert.pem, key_file: open.pem}}}`, 90 * day,
 			[]string{"1: admin.token_file: ", "1: listen.tls.key_file: "}},

@@ -111,6 +111,20 @@ func TestEveryRouteHasItsRow(t *testing.T) {
 	same(t, "route", "http.md", found(t, "(?m)^\\| `((?:GET|POST|PUT|PATCH|DELETE) /[a-z][^`]*)`", read(t, "http.md")), real)
 }
 
+// A reason that nothing gives stands in the code where it is declared and in the table of reasons, and nowhere else.
+func TestReasonsThatNothingGives(t *testing.T) {
+	code := source(t, "delivery")
+	unused := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\t(\w+) +Reason = "([a-z_]+)"`).FindAllStringSubmatch(code, -1) {
+		if len(regexp.MustCompile(`\b`+m[1]+`\b`).FindAllString(code, -1)) == 2 {
+			unused[m[2]] = true
+		}
+	}
+	_, reasons, _ := strings.Cut(read(t, "topics.md"), "\n## Reasons\n")
+	reasons, _, _ = strings.Cut(reasons, "\n## ")
+	same(t, "reason that nothing gives", "topics.md", found(t, "`([a-z_]+)`", notYet(reasons)), unused)
+}
+
 func TestEveryCodeHasItsSection(t *testing.T) {
 	real := map[string]bool{}
 	for _, code := range api.Codes {
