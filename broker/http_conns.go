@@ -105,13 +105,8 @@ func (c *httpConn) Close() error {
 // NetConn returns the connection below.
 func (c *httpConn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite is how net/http ends a connection whose last answer must still arrive.
-func (c *httpConn) CloseWrite() error {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return nil
-}
+// CloseWrite is there for net/http.
+func (c *httpConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 func (c *httpConn) leave() {
 	l := c.of

@@ -115,17 +115,22 @@ func (w *wire) RemoteAddr() net.Addr {
 	return w.Conn.RemoteAddr()
 }
 
-// CloseWrite is how net/http ends a connection whose last answer must still arrive.
-func (w *wire) CloseWrite() error {
-	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite()
+// CloseWrite is there for net/http.
+func (w *wire) CloseWrite() error { return closeWrite(w.Conn) }
+
+// closeWrite is how net/http ends a connection whose last answer must still arrive.
+func closeWrite(c net.Conn) error {
+	if w, ok := c.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
 	}
 	return nil
 }
 
 // SyscallConn implements syscall.Conn, for writes.
-func (w *wire) SyscallConn() (syscall.RawConn, error) {
-	if s, ok := w.Conn.(syscall.Conn); ok {
+func (w *wire) SyscallConn() (syscall.RawConn, error) { return syscallConn(w.Conn) }
+
+func syscallConn(c net.Conn) (syscall.RawConn, error) {
+	if s, ok := c.(syscall.Conn); ok {
 		return s.SyscallConn()
 	}
 	return nil, errors.ErrUnsupported
