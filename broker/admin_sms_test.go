@@ -110,7 +110,7 @@ func TestPauseDrains(t *testing.T) {
 func TestStopWhileDraining(t *testing.T) {
 	h, smsc := startCarrier(t, nil)
 	ann, _ := h.phone("ann")
-	smsc.Next(1, smstest.Fault{Submit: smstest.Slow, For: 7 * time.Second, DLR: smstest.NoDLR})
+	smsc.Next(1, smstest.Fault{Submit: smstest.Slow, For: 3 * time.Second, DLR: smstest.NoDLR})
 	send(t, ann, "sms/4917604069003", "hello")
 	until(t, func() bool { return h.gateway().Under == 1 })
 	drained := make(chan api.Gateway, 1)
