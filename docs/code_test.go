@@ -159,6 +159,34 @@ func TestEveryCommandIsThere(t *testing.T) {
 	}
 }
 
+// A package imports only what its row of the layer table names, and every package that others import has a row.
+func TestEveryImportIsInTheLayerTable(t *testing.T) {
+	table := section(read(t, "../ARCHITECTURE.md"), "## Layers")
+	quoted := regexp.MustCompile("`([a-z/]+)`")
+	var above []string
+	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`"+`.*)\|(.*)\|(.*)\|$`).FindAllStringSubmatch(table, -1) {
+		named := quoted.FindAllStringSubmatch(row[3], -1)
+		may := func(path string) bool {
+			inRow := slices.ContainsFunc(named, func(m []string) bool { return m[1] == path })
+			return inRow || strings.Contains(row[3], "everything above") && slices.Contains(above, path)
+		}
+		for _, m := range quoted.FindAllStringSubmatch(row[1], -1) {
+			for path := range found(t, `(?m)^(?:import )?\t?"([^"]+)"`, source(t, m[1])) {
+				path, ours := strings.CutPrefix(path, "github.com/seed-7a41469f/godwit/")
+				if ours && !may(path) {
+					t.Errorf("%s imports %s, which its row in ARCHITECTURE.md does not name", m[1], path)
+				}
+			}
+		}
+		for _, m := range quoted.FindAllStringSubmatch(row[1], -1) {
+			above = append(above, m[1])
+		}
+	}
+	if len(above) < 15 {
+		t.Errorf("only %d packages were read", len(above))
+	}
+}
+
 // notYet returns the paragraphs of a page that say what is to come.
 func notYet(text string) string {
 	var later strings.Builder
