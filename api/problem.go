@@ -206,13 +206,6 @@ func sentences(all []Wrong) string {
 	return b.String()
 }
 
-// Answer writes a JSON object.
-func Answer(w http.ResponseWriter, status int, v any) error {
-	w.Header().Set("Content-Type", "application/json")
-	writeJSON(w, status, v)
-	return nil
-}
-
 // writeJSON ignores the error of a client that is gone.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)

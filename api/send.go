@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -254,7 +255,7 @@ func (p *paces) wait(ctx, stop context.Context, user contacts.Address) error {
 	wait, ok := p.take(user, time.Now())
 	if !ok {
 		seconds := int((wait + time.Second - 1) / time.Second)
-		return NewProblem(http.StatusTooManyRequests, CodeTooMany, "limits.send_rate: wait %d s before the next", seconds).With("Retry-After", itoa(seconds))
+		return NewProblem(http.StatusTooManyRequests, CodeTooMany, "limits.send_rate: wait %d s before the next", seconds).With("Retry-After", strconv.Itoa(seconds))
 	}
 	if wait <= 0 {
 		return nil

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"strconv"
 	"sync"
 	"time"
 
@@ -78,5 +77,3 @@ func (p *paces) sweep(now time.Time) {
 	}
 	p.sweepAt = max(fewPaced, 2*len(p.spent))
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

@@ -107,16 +107,6 @@ func nowhere(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// inTime asks until it is true: a certificate takes its time.
-func inTime(t *testing.T, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) { // sleep: no event tells
-		if time.Now().After(end) {
-			t.Fatal("it never came true")
-		}
-	}
-}
-
 // shownAt returns the certificate that a TLS port shows; nil: none, or not one of these roots for the host, where there are any. Small devices do
 // not say which host they want.
 func shownAt(t *testing.T, address string, roots *x509.CertPool) *x509.Certificate {
@@ -164,7 +154,7 @@ func TestCertificateByACME(t *testing.T) {
 			}
 			server.serve(c.http(h), c.alpn(h))
 			var leaf *x509.Certificate
-			inTime(t, func() bool { leaf = shownAt(t, h.where.MQTTS, server.roots); return leaf != nil })
+			eventually(t, func() bool { leaf = shownAt(t, h.where.MQTTS, server.roots); return leaf != nil })
 			if h.where.HTTP != "" && !shownAt(t, h.where.HTTP, server.roots).Equal(leaf) {
 				t.Error("the HTTP port shows another certificate")
 			}
@@ -174,7 +164,7 @@ func TestCertificateByACME(t *testing.T) {
 			}
 			server.wfe.Close() // what was got lasts
 			h = start(t, cfg)
-			inTime(t, func() bool {
+			eventually(t, func() bool {
 				again := shownAt(t, h.where.MQTTS, server.roots)
 				return again != nil && again.Equal(leaf)
 			})
@@ -191,9 +181,9 @@ func TestCertificateByACMEIsRenewed(t *testing.T) {
 	must(t, os.Mkdir(cache, 0o700))
 	must(t, os.WriteFile(filepath.Join(cache, acmeHost), append(old.Key, old.Cert...), 0o600))
 	h := start(t, cfg)
-	inTime(t, func() bool { return shownAt(t, h.where.HTTP, nil) != nil })
+	eventually(t, func() bool { return shownAt(t, h.where.HTTP, nil) != nil })
 	server.serve(nowhere(t), h.where.HTTP)
-	inTime(t, func() bool { return shownAt(t, h.where.HTTP, server.roots) != nil })
+	eventually(t, func() bool { return shownAt(t, h.where.HTTP, server.roots) != nil })
 }
 
 // What fails is told, the rest of the broker serves, and a stop does not wait for the next try.
@@ -203,7 +193,7 @@ func TestCertificateByACMEThatIsNotGiven(t *testing.T) {
 	cfg.Listen.MQTTS = "127.0.0.1:0"
 	h := start(t, cfg)
 	server.serve(nowhere(t), nowhere(t))
-	inTime(t, func() bool { return strings.Contains(h.log.String(), "no certificate from the ACME server") })
+	eventually(t, func() bool { return strings.Contains(h.log.String(), "no certificate from the ACME server") })
 	if shownAt(t, h.where.MQTTS, server.roots) != nil {
 		t.Error("a certificate")
 	}

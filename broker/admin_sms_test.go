@@ -50,20 +50,6 @@ func (h *host) order(what, body string) (g api.Gateway) {
 	return g
 }
 
-// until looks again and again, for what nothing tells of when it happens.
-func until(t *testing.T, so func() bool) {
-	t.Helper()
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for end := time.After(patience); !so(); {
-		select {
-		case <-again.C:
-		case <-end:
-			t.Fatal("it does not happen")
-		}
-	}
-}
-
 func TestPauseAndResumeAGateway(t *testing.T) {
 	h, smsc := startCarrier(t, nil)
 	want := api.Gateway{Name: "carrier", Kind: "smstest", DLR: true, Linked: true, Window: 10}
@@ -75,7 +61,7 @@ func TestPauseAndResumeAGateway(t *testing.T) {
 	}
 	ann, anns := h.phone("ann")
 	id := send(t, ann, "sms/4917604069003", "hello")
-	until(t, func() bool { return h.gateway().Waiting == 1 })
+	eventually(t, func() bool { return h.gateway().Waiting == 1 })
 	if got := smsc.Received(); len(got) != 0 {
 		t.Errorf("a paused gateway sent %+v", got)
 	}
@@ -111,12 +97,12 @@ func TestPauseDrains(t *testing.T) {
 func TestStopWhileDraining(t *testing.T) {
 	h, smsc := startCarrier(t, nil)
 	ann, _ := h.phone("ann")
-	smsc.Next(1, smstest.Fault{Submit: smstest.Slow, For: 7 * time.Second, DLR: smstest.NoDLR})
+	smsc.Next(1, smstest.Fault{Submit: smstest.Slow, For: 3 * time.Second, DLR: smstest.NoDLR})
 	send(t, ann, "sms/4917604069003", "hello")
-	until(t, func() bool { return h.gateway().Under == 1 })
+	eventually(t, func() bool { return h.gateway().Under == 1 })
 	drained := make(chan api.Gateway, 1)
 	go func() { drained <- h.order("pause?drain=true", "") }()
-	until(t, func() bool { return h.gateway().Paused })
+	eventually(t, func() bool { return h.gateway().Paused })
 	if err := h.stop(); err != nil {
 		t.Errorf("it ends with %v", err)
 	}
@@ -130,7 +116,7 @@ func TestACauseIsTold(t *testing.T) {
 	ann, anns := h.phone("ann")
 	smsc.Next(1, smstest.Fault{Submit: smstest.Throttle, For: time.Second})
 	id := send(t, ann, "sms/4917604069003", "hello")
-	until(t, func() bool {
+	eventually(t, func() bool {
 		g := h.gateway()
 		return g.Until != "" && strings.HasPrefix(g.Cause, "throttled: ") && g.Window == 5
 	})
@@ -222,7 +208,7 @@ func TestOptOuts(t *testing.T) {
 	smsc.MO("4917604069003", ownNumber, " stop. ")
 	next(t, anns, "/sms/4917604069003/")
 	var page api.OptOuts
-	until(t, func() bool { h.ask("GET", path, "", &page); return len(page.OptOuts) == 2 })
+	eventually(t, func() bool { h.ask("GET", path, "", &page); return len(page.OptOuts) == 2 })
 	if o := page.OptOuts[0]; o.Number != "4917604069003" || o.Word == "" || o.Gateway != "carrier" || o.At == "" {
 		t.Errorf("by a stop word: %+v", o)
 	}
@@ -254,7 +240,7 @@ func TestUnmatched(t *testing.T) {
 	smsc.MO("4917604069008", ownNumber, "and I?")
 	const path = "/v1/admin/unmatched"
 	var page api.Unmatched
-	until(t, func() bool { page = api.Unmatched{}; h.ask("GET", path, "", &page); return len(page.Unmatched) == 2 })
+	eventually(t, func() bool { page = api.Unmatched{}; h.ask("GET", path, "", &page); return len(page.Unmatched) == 2 })
 	old := page.Unmatched[1]
 	if old.From != "4917604069007" || old.To != ownNumber || old.Text != "who is this?" || old.At == "" || old.ID == "" {
 		t.Errorf("%+v", page)
@@ -282,7 +268,7 @@ func TestUnmatched(t *testing.T) {
 	if status := h.ask("POST", path+"/"+m.ID+"/assign", `{"address":"ann"}`, &p); status != 404 {
 		t.Errorf("assign what is matched: %d %+v", status, p)
 	}
-	until(t, func() bool { page = api.Unmatched{}; h.ask("GET", path, "", &page); return len(page.Unmatched) == 1 })
+	eventually(t, func() bool { page = api.Unmatched{}; h.ask("GET", path, "", &page); return len(page.Unmatched) == 1 })
 }
 
 // A message of which no report comes is submitted for good, and counted, when sms.dlr_timeout is over and not before.
@@ -301,5 +287,5 @@ func TestWithoutReportItSettles(t *testing.T) {
 		t.Error("counted while a report may come")
 	}
 	receipt(t, anns, id, "submitted")
-	until(t, func() bool { return counted("1") })
+	eventually(t, func() bool { return counted("1") })
 }

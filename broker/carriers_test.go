@@ -37,7 +37,7 @@ func TestConversationOverSMPP(t *testing.T) {
 	smsc := smstest.NewSMPP(smstest.SMPPOptions{})
 	defer smsc.Close()
 	h := start(t, withGateways(t, fmt.Sprintf(`{name: carrier, kind: smpp, addr: %q, system_id: godwit, password: s3cr3t}`, smsc.Addr)))
-	until(t, func() bool { return h.gateway().Linked })
+	eventually(t, func() bool { return h.gateway().Linked })
 	h.order("wire", `{"on":true}`)
 	ann, anns := h.phone("ann")
 	receipt(t, anns, send(t, ann, "to/"+peerNumber, "are you there?"), "delivered")
@@ -82,7 +82,7 @@ func TestSMPPDownAtTheStart(t *testing.T) {
 	h := start(t, withGateways(t, fmt.Sprintf(`{name: carrier, kind: smpp, addr: %q, system_id: godwit, password: s3cr3t}`, smsc.Addr)))
 	ann, anns := h.phone("ann")
 	id := send(t, ann, "to/"+peerNumber, "are you there?")
-	until(t, func() bool { g := h.gateway(); return !g.Linked && g.Cause != "" })
+	eventually(t, func() bool { g := h.gateway(); return !g.Linked && g.Cause != "" })
 	if err := smsc.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestWrongPasswordAtTheSMSC(t *testing.T) {
 	h := start(t, withGateways(t, fmt.Sprintf(`{name: carrier, kind: smpp, addr: %q, system_id: godwit, password: wr0ng}`, smsc.Addr)))
 	ann, anns := h.phone("ann")
 	id := send(t, ann, "to/"+peerNumber, "are you there?")
-	until(t, func() bool { g := h.gateway(); return !g.Linked && strings.HasPrefix(g.Cause, "configuration: ") })
+	eventually(t, func() bool { g := h.gateway(); return !g.Linked && strings.HasPrefix(g.Cause, "configuration: ") })
 	if text := h.log.String(); !strings.Contains(text, `"level":"error"`) || strings.Contains(text, "wr0ng") {
 		t.Errorf("the log: %s", text)
 	}

@@ -25,6 +25,16 @@ import (
 // patience is how long a test waits for what has to happen.
 const patience = 20 * time.Second
 
+// eventually waits for what no event tells.
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) { // sleep: no event tells
+		if time.Now().After(end) {
+			t.Fatal("it never came true")
+		}
+	}
+}
+
 // A host is a broker under test.
 type host struct {
 	t      *testing.T

@@ -27,11 +27,11 @@ type httpServer struct {
 	visitors *Visitors // nil: connections are not counted per network address
 	log      zerolog.Logger
 
-	header, read, write, idle time.Duration // time-outs: headerTimeout, readTimeout, writeTimeout, idleTimeout
-	max                       int           // connections: maxHTTP
+	header, read, write, idle, stop time.Duration // time-outs: headerTimeout, readTimeout, writeTimeout, idleTimeout, stopTimeout
+	max                             int           // connections: maxHTTP
 }
 
-// serve answers on a listener until ctx is done; requests under way get a moment to end. WebSockets are not its any more.
+// serve answers on a listener until ctx is done; requests under way get a moment to end, and are cut then. WebSockets are not its any more.
 func (s httpServer) serve(ctx context.Context, l net.Listener) error {
 	conns := &httpConns{Listener: l, visitors: s.visitors, max: cmp.Or(s.max, maxHTTP)}
 	server := &http.Server{
@@ -42,13 +42,18 @@ func (s httpServer) serve(ctx context.Context, l net.Listener) error {
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		conns.stop()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(s.stop, stopTimeout))
 		defer cancel()
 		stopped <- server.Shutdown(grace)
 	})
 	err := server.Serve(conns)
 	if !stop() {
-		if err := <-stopped; err != nil {
+		switch err := <-stopped; {
+		case errors.Is(err, context.DeadlineExceeded):
+			s.log.Info().Msg("requests that did not end were cut")
+			return server.Close()
+		case err != nil:
 			return errors.Join(err, server.Close())
 		}
 	}

@@ -25,6 +25,7 @@ type httpConns struct {
 	mu      sync.Mutex
 	open    int
 	waiting list.List // of *httpConn, the longest waiting first
+	stopped bool
 }
 
 // An httpConn is one of them, until it is closed or no longer HTTP.
@@ -62,11 +63,15 @@ func (l *httpConns) Accept() (net.Conn, error) {
 func (l *httpConns) enter(c *httpConn) {
 	l.mu.Lock()
 	longest := l.waiting.Front()
-	full := l.open >= l.max
+	full, stopped := l.open >= l.max, l.stopped
 	l.open++
 	c.place = l.waiting.PushBack(c)
 	l.mu.Unlock()
-	if !full {
+	switch {
+	case stopped:
+		_ = c.Close()
+		return
+	case !full:
 		return
 	}
 	l.full.Add(1)
@@ -75,6 +80,20 @@ func (l *httpConns) enter(c *httpConn) {
 		return
 	}
 	_ = longest.Value.(*httpConn).Close()
+}
+
+// stop closes those that wait, now and to come: http.Server.Shutdown takes one that has said nothing for busy, and a stranger could hold it up.
+func (l *httpConns) stop() {
+	l.mu.Lock()
+	l.stopped = true
+	var silent []*httpConn
+	for e := l.waiting.Front(); e != nil; e = e.Next() {
+		silent = append(silent, e.Value.(*httpConn))
+	}
+	l.mu.Unlock()
+	for _, c := range silent {
+		_ = c.Close()
+	}
 }
 
 // Close frees the place.
@@ -86,13 +105,8 @@ func (c *httpConn) Close() error {
 // NetConn returns the connection below.
 func (c *httpConn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite is how net/http ends a connection whose last answer must still arrive.
-func (c *httpConn) CloseWrite() error {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return nil
-}
+// CloseWrite is there for net/http.
+func (c *httpConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 func (c *httpConn) leave() {
 	l := c.of

@@ -16,7 +16,7 @@ import (
 // serveDoors answers on the HTTP port and the operator's door.
 func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *doors) error {
 	m := &metrics{
-		engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, currency: func() string { return policyOf(r.now().SMS).Prices.Currency }, listeners: r.listeners,
+		engine: r.engine.Stats(), hooks: r.hook.Stats(), gateways: r.gateways, currency: func() string { return policyOf(r.Config().SMS).Prices.Currency }, listeners: r.listeners,
 	}
 	calls := newCallbacks(ctx.Done(), r.gateways, r.engine, &m.callbacks, r.opt.Log)
 	for _, g := range r.gateways {

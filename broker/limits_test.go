@@ -114,23 +114,13 @@ func limitConnections(t *testing.T) {
 		w.ping()
 	}
 	must(t, open[0].Close())
-	comesTrue(t, "a place is free again", func() bool {
+	eventually(t, func() bool {
 		w := dialFrom(t, s, home)
 		_, err := w.Write(hello(s, raw.V5, anna, "new").Append(nil))
 		must(t, err)
 		ack, err := w.read(patience)
 		return err == nil && ack.FixedHeader.Type == packets.Connack && ack.ReasonCode == 0
 	})
-}
-
-// comesTrue waits for what nothing else tells.
-func comesTrue(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) { // sleep: no event tells
-		if time.Now().After(end) {
-			t.Fatalf("it never came true that %s", what)
-		}
-	}
 }
 
 func limitKeepalive(t *testing.T) {
@@ -166,7 +156,7 @@ func limitDevices(t *testing.T) {
 	}
 	join(t, s, home, hello(s, raw.V5, anna, "a clean session is not remembered"))
 	must(t, first.Close())
-	comesTrue(t, "who is away makes room", func() bool { return dialFrom(t, s, home).connect(lasting(raw.V5, "3")).ReasonCode == 0 })
+	eventually(t, func() bool { return dialFrom(t, s, home).connect(lasting(raw.V5, "3")).ReasonCode == 0 })
 	second.ping()
 }
 
@@ -263,7 +253,7 @@ func limitNotices(t *testing.T) {
 	// Each has a receipt and a copy for the other device. They are pruned at the start, and every hour.
 	s.Restart()
 	var last string
-	comesTrue(t, "three notices are left", func() bool {
+	eventually(t, func() bool {
 		p := join(t, s, home, phone)
 		defer func() { must(t, p.Close()) }()
 		n := 0
@@ -302,7 +292,7 @@ func limitHistory(t *testing.T) {
 			time.Sleep(1100 * time.Millisecond) // sleep: until the message is older than the second
 			s.Restart()
 			if !c.kept {
-				comesTrue(t, "the message is gone", func() bool { return admin(t, s, "/v1/admin/messages/"+id) == http.StatusNotFound })
+				eventually(t, func() bool { return admin(t, s, "/v1/admin/messages/"+id) == http.StatusNotFound })
 			}
 			again := s.Connect(clienttest.Login{User: anna, Device: "again"})
 			if ack := again.Publish("to/"+string(bert)+"/k", "for the archive"); ack.ID != id {
@@ -346,7 +336,7 @@ func limitConnects(t *testing.T) {
 		t.Errorf("only %d guesses were answered", answered)
 	}
 	join(t, s, "127.0.0.3", hello(s, raw.V5, anna, "elsewhere"))
-	comesTrue(t, "the door is open again", func() bool { // after a second
+	eventually(t, func() bool { // after a second
 		w := dialFrom(t, s, guesser)
 		_, err := w.Write(hello(s, raw.V5, anna, "right").Append(nil))
 		must(t, err)

@@ -331,12 +331,7 @@ func (c *accepted) Write(b []byte) (int, error) {
 }
 
 // SyscallConn implements syscall.Conn.
-func (c *accepted) SyscallConn() (syscall.RawConn, error) {
-	if s, ok := c.Conn.(syscall.Conn); ok {
-		return s.SyscallConn()
-	}
-	return nil, errors.ErrUnsupported
-}
+func (c *accepted) SyscallConn() (syscall.RawConn, error) { return syscallConn(c.Conn) }
 
 // LoggedIn implements hooks.Gate.
 func (c *accepted) LoggedIn() {

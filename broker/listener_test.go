@@ -180,15 +180,6 @@ func TestTruncatedSubscribe(t *testing.T) {
 	}
 }
 
-func eventually(t *testing.T, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) { // sleep: no event tells
-		if time.Now().After(end) {
-			t.Fatal("it never came true")
-		}
-	}
-}
-
 // In mochi a socket that says nothing stays open for ever.
 func TestSilentSocketIsClosedAtTheConnectDeadline(t *testing.T) {
 	n := serve(t, &broker.Listener{ConnectTimeout: 200 * time.Millisecond})

@@ -34,7 +34,7 @@ func (b *Broker) Reload(cfg config.Config) (restart []string, err error) {
 	if err := b.whole(cfg); err != nil {
 		return nil, err
 	}
-	was := b.now()
+	was := b.Config()
 	next := was.With(cfg, changeable(was, cfg)...)
 	if err := r.change(was, next); err != nil {
 		return nil, err
@@ -109,11 +109,8 @@ func (r *running) change(was, next config.Config) error {
 	return nil
 }
 
-// now returns the configuration in force.
-func (b *Broker) now() config.Config { return *b.inForce.Load() }
-
 // Config returns the configuration in force: that of New, or what Reload has made of it.
-func (b *Broker) Config() config.Config { return b.now() }
+func (b *Broker) Config() config.Config { return *b.inForce.Load() }
 
 func hookOptions(c config.Config) hooks.Options {
 	return hooks.Options{

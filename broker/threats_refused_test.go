@@ -169,7 +169,7 @@ func TestEveryRefusalIsCounted(t *testing.T) {
 			}
 			refuse(t, s)
 			var got map[string]int
-			comesTrue(t, "it is counted", func() bool {
+			eventually(t, func() bool {
 				got = refusals(t, s)
 				maps.DeleteFunc(got, func(_ string, n int) bool { return n == 0 })
 				return got[reason] > 0

@@ -53,17 +53,10 @@ func newIdentity(cfg config.Config, log zerolog.Logger) (*identity, error) {
 			return nil, err
 		}
 	}
-	return i, i.Reload()
+	return i, i.read(i.stampNow())
 }
 
-// Reload reads the files now. After an error what was read before stays in use.
-func (i *identity) Reload() error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.read(i.stampNow())
-}
-
-// read is called with mu held.
+// read reads the files now; called with mu held. After an error what was read before stays in use.
 func (i *identity) read(stamp string) error {
 	i.stamp, i.looked = stamp, time.Now() // whatever comes of it: it is tried once
 	s, err := i.load()
@@ -181,15 +174,6 @@ func (i *identity) config(of func(*shown) *tls.Config) *tls.Config {
 		i.look()
 		return of(i.using.Load()), nil
 	}}
-}
-
-// ReloadCertificates reads the files of listen.tls again, also those that seem not to have changed. After an error what was read before stays in use.
-// Connections that are open keep what they began with.
-func (b *Broker) ReloadCertificates() error {
-	if b.identity == nil {
-		return nil
-	}
-	return b.identity.Reload()
 }
 
 // badCertificate reports whether a handshake failed because of the certificate that the client showed.

@@ -32,7 +32,7 @@ func (e entrance) open(n net.Conn) (net.Conn, error) {
 	if e.none() {
 		return n, nil
 	}
-	w := &wire{Conn: n}
+	w := &wire{early: early{Conn: n}}
 	if e.proxy {
 		if err := w.readProxy(); err != nil {
 			return nil, err
@@ -53,25 +53,30 @@ func (e entrance) open(n net.Conn) (net.Conn, error) {
 	return &secured{Conn: tls.Server(w, e.tls), wire: w}, nil
 }
 
+// early is a connection of which a little was read already.
+type early struct {
+	net.Conn
+	head []byte
+}
+
+func (e *early) Read(p []byte) (int, error) {
+	if len(e.head) == 0 {
+		return e.Conn.Read(p)
+	}
+	n := copy(p, e.head)
+	if e.head = e.head[n:]; len(e.head) == 0 {
+		e.head = nil
+	}
+	return n, nil
+}
+
 // A wire is a TCP connection below TLS, or behind a PROXY header. A write gives up after tcpWriteTimeout when no deadline is set: TLS writes by
 // itself while it reads, to answer a KeyUpdate.
 type wire struct {
-	net.Conn
-	head    []byte      // read already
+	early
 	remote  net.Addr    // as the PROXY header says; nil: Conn's
 	limited atomic.Bool // a write deadline is set
 	leaving atomic.Bool // nothing is worth waiting for
-}
-
-func (w *wire) Read(b []byte) (int, error) {
-	if len(w.head) == 0 {
-		return w.Conn.Read(b)
-	}
-	n := copy(b, w.head)
-	if w.head = w.head[n:]; len(w.head) == 0 {
-		w.head = nil
-	}
-	return n, nil
 }
 
 // peek reads the first octet without taking it.
@@ -115,17 +120,22 @@ func (w *wire) RemoteAddr() net.Addr {
 	return w.Conn.RemoteAddr()
 }
 
-// CloseWrite is how net/http ends a connection whose last answer must still arrive.
-func (w *wire) CloseWrite() error {
-	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite()
+// CloseWrite is there for net/http.
+func (w *wire) CloseWrite() error { return closeWrite(w.Conn) }
+
+// closeWrite is how net/http ends a connection whose last answer must still arrive.
+func closeWrite(c net.Conn) error {
+	if w, ok := c.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
 	}
 	return nil
 }
 
 // SyscallConn implements syscall.Conn, for writes.
-func (w *wire) SyscallConn() (syscall.RawConn, error) {
-	if s, ok := w.Conn.(syscall.Conn); ok {
+func (w *wire) SyscallConn() (syscall.RawConn, error) { return syscallConn(w.Conn) }
+
+func syscallConn(c net.Conn) (syscall.RawConn, error) {
+	if s, ok := c.(syscall.Conn); ok {
 		return s.SyscallConn()
 	}
 	return nil, errors.ErrUnsupported

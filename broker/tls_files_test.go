@@ -67,7 +67,7 @@ func TestCertificateFilesAreReadAgain(t *testing.T) {
 		must(t, err)
 		return strings.Contains(h.log.String(), "cannot be used")
 	})
-	if err := h.broker.ReloadCertificates(); err == nil || !strings.Contains(err.Error(), "listen.tls.cert_file") {
+	if _, err := h.broker.Reload(cfg); err == nil || !strings.Contains(err.Error(), "listen.tls.cert_file") {
 		t.Errorf("Reload: %v", err)
 	}
 	if _, name, err = h.secure(ca, nil); err != nil || name != "second" {
@@ -77,7 +77,8 @@ func TestCertificateFilesAreReadAgain(t *testing.T) {
 		t.Errorf("logged %d times", n)
 	}
 	ca.Issue("fourth", time.Now().Add(time.Hour)).Write(t, dir)
-	must(t, h.broker.ReloadCertificates())
+	_, err = h.broker.Reload(cfg)
+	must(t, err)
 	if _, name, err = h.secure(ca, nil); err != nil || name != "fourth" {
 		t.Errorf("shows %q, %v", name, err)
 	}
@@ -109,7 +110,8 @@ func TestClientAuthoritiesAreReadAgain(t *testing.T) {
 		t.Fatalf("not resumed: %v", err)
 	}
 	must(t, os.WriteFile(file, clienttest.NewAuthority(t).PEM, 0o600))
-	must(t, h.broker.ReloadCertificates())
+	_, err = h.broker.Reload(cfg)
+	must(t, err)
 	s, _, err := h.secure(ca, func(c *tls.Config) {
 		c.ClientSessionCache = sessions
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }

@@ -102,13 +102,8 @@ func (c *webConn) Write(b []byte) (int, error) {
 	return c.conn().Write(b)
 }
 
-// CloseWrite is how net/http ends a connection whose last answer must still arrive.
-func (c *webConn) CloseWrite() error {
-	if w, ok := c.conn().(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return nil
-}
+// CloseWrite is there for net/http.
+func (c *webConn) CloseWrite() error { return closeWrite(c.conn()) }
 
 func (c *webConn) Close() error                       { return c.conn().Close() }
 func (c *webConn) LocalAddr() net.Addr                { return c.tcp.LocalAddr() }

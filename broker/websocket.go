@@ -102,33 +102,16 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	b := make([]byte, rw.Reader.Buffered())
+	b := make([]byte, rw.Reader.Buffered()) // a client may be faster than our answer is told to net/http
 	if _, err := io.ReadFull(rw.Reader, b); err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
 	}
-	u.conn = &early{Conn: conn, b: b}
+	u.conn = &early{conn, b}
 	return u.conn, bufio.NewReadWriter(bufio.NewReaderSize(u.conn, frameReader), bufio.NewWriterSize(u.conn, frameWriter)), nil
 }
 
 // Unwrap lets http.ResponseController find the rest.
 func (u *upgrade) Unwrap() http.ResponseWriter { return u.ResponseWriter }
-
-// early is a connection of which a little was read already: a client may be faster than our answer is told to net/http.
-type early struct {
-	net.Conn
-	b []byte
-}
-
-func (e *early) Read(p []byte) (int, error) {
-	if len(e.b) == 0 {
-		return e.Conn.Read(p)
-	}
-	n := copy(p, e.b)
-	if e.b = e.b[n:]; len(e.b) == 0 {
-		e.b = nil
-	}
-	return n, nil
-}
 
 // A webSocket is a connection whose stream travels in binary messages. Its deadlines are those of the connection below: coder/websocket's own
 // NetConn costs four timers and contexts, and cannot write after a read has timed out.

@@ -111,6 +111,20 @@ func TestEveryRouteHasItsRow(t *testing.T) {
 	same(t, "route", "http.md", found(t, "(?m)^\\| `((?:GET|POST|PUT|PATCH|DELETE) /[a-z][^`]*)`", read(t, "http.md")), real)
 }
 
+// A reason that nothing gives stands in the code where it is declared and in the table of reasons, and nowhere else.
+func TestReasonsThatNothingGives(t *testing.T) {
+	code := source(t, "delivery")
+	unused := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\t(\w+) +Reason = "([a-z_]+)"`).FindAllStringSubmatch(code, -1) {
+		if len(regexp.MustCompile(`\b`+m[1]+`\b`).FindAllString(code, -1)) == 2 {
+			unused[m[2]] = true
+		}
+	}
+	_, reasons, _ := strings.Cut(read(t, "topics.md"), "\n## Reasons\n")
+	reasons, _, _ = strings.Cut(reasons, "\n## ")
+	same(t, "reason that nothing gives", "topics.md", found(t, "`([a-z_]+)`", notYet(reasons)), unused)
+}
+
 func TestEveryCodeHasItsSection(t *testing.T) {
 	real := map[string]bool{}
 	for _, code := range api.Codes {
@@ -142,6 +156,34 @@ func TestEveryCommandIsThere(t *testing.T) {
 		if !strings.Contains(code, `"`+flag+`"`) {
 			t.Errorf("cli.md has the flag --%s, which is not there", flag)
 		}
+	}
+}
+
+// A package imports only what its row of the layer table names, and every package that others import has a row.
+func TestEveryImportIsInTheLayerTable(t *testing.T) {
+	table := section(read(t, "../ARCHITECTURE.md"), "## Layers")
+	quoted := regexp.MustCompile("`([a-z/]+)`")
+	var above []string
+	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`"+`.*)\|(.*)\|(.*)\|$`).FindAllStringSubmatch(table, -1) {
+		named := quoted.FindAllStringSubmatch(row[3], -1)
+		may := func(path string) bool {
+			inRow := slices.ContainsFunc(named, func(m []string) bool { return m[1] == path })
+			return inRow || strings.Contains(row[3], "everything above") && slices.Contains(above, path)
+		}
+		for _, m := range quoted.FindAllStringSubmatch(row[1], -1) {
+			for path := range found(t, `(?m)^(?:import )?\t?"([^"]+)"`, source(t, m[1])) {
+				path, ours := strings.CutPrefix(path, "github.com/seed-7a41469f/godwit/")
+				if ours && !may(path) {
+					t.Errorf("%s imports %s, which its row in ARCHITECTURE.md does not name", m[1], path)
+				}
+			}
+		}
+		for _, m := range quoted.FindAllStringSubmatch(row[1], -1) {
+			above = append(above, m[1])
+		}
+	}
+	if len(above) < 15 {
+		t.Errorf("only %d packages were read", len(above))
 	}
 }
 

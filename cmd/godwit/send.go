@@ -33,7 +33,7 @@ func (a *app) sendCmd() *cobra.Command {
 	var o order
 	cmd := &cobra.Command{
 		Use: "send ADDRESS TEXT", Short: "Send a message to a number or a name", Args: takes(2, 2),
-		Long: "Send a message. It is printed under its id once the broker has it on disk. TEXT of - is read from standard input\n" +
+		Long: "Send a message. It is printed under its id once the broker has it on disk. TEXT - reads it from standard input\n" +
 			"(a text without the end of its last line). With --wait the receipts are printed until a final one; the exit status is 0 for delivered\n" +
 			"and for a final submitted, and 1 for everything else. Without a --key every run is a message of its own; with one it is safe to try again.",
 		Example: "  godwit send --user ann 4917604069001 'Running late'\n  godwit send --wait --after 30s 4917604069001 'Are you there?'\n  godwit send --key alarm-17 --receipts none 4917604069001 'Water in the cellar'\n  date | godwit send boiler -",
