@@ -63,12 +63,13 @@ func WebSockets(l *Listener, behindProxy bool) http.Handler {
 // HTTPLimits are those of an HTTP port.
 type HTTPLimits struct {
 	Header, Read, Write, Idle time.Duration
+	Stop                      time.Duration
 	Max                       int
 	Visitors                  *Visitors
 }
 
 // ServeHTTP answers on a port with limits until ctx is done.
 func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, x HTTPLimits) error {
-	s := httpServer{handler: h, visitors: x.Visitors, log: zerolog.Nop(), header: x.Header, read: x.Read, write: x.Write, idle: x.Idle, max: x.Max}
+	s := httpServer{handler: h, visitors: x.Visitors, log: zerolog.Nop(), header: x.Header, read: x.Read, write: x.Write, idle: x.Idle, stop: x.Stop, max: x.Max}
 	return s.serve(ctx, l)
 }

@@ -28,10 +28,12 @@ type httpServer struct {
 	log      zerolog.Logger
 
 	header, read, write, idle time.Duration // time-outs: headerTimeout, readTimeout, writeTimeout, idleTimeout
+	stop                      time.Duration // for requests under way when it stops: stopTimeout
 	max                       int           // connections: maxHTTP
 }
 
-// serve answers on a listener until ctx is done; requests under way get a moment to end. WebSockets are not its any more.
+// serve answers on a listener until ctx is done. Then requests under way get a moment to end, and are cut; connections without one are closed at
+// once. WebSockets are not its any more.
 func (s httpServer) serve(ctx context.Context, l net.Listener) error {
 	conns := &httpConns{Listener: l, visitors: s.visitors, max: cmp.Or(s.max, maxHTTP)}
 	server := &http.Server{
@@ -42,14 +44,19 @@ func (s httpServer) serve(ctx context.Context, l net.Listener) error {
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(s.stop, stopTimeout))
 		defer cancel()
-		stopped <- server.Shutdown(grace)
+		err := server.Shutdown(grace)
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.log.Warn().Msg("HTTP requests that did not end in time were cut, since the broker stops")
+			err = server.Close()
+		}
+		stopped <- err
 	})
 	err := server.Serve(conns)
 	if !stop() {
 		if err := <-stopped; err != nil {
-			return errors.Join(err, server.Close())
+			return err
 		}
 	}
 	if errors.Is(err, http.ErrServerClosed) {

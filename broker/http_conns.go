@@ -24,6 +24,7 @@ type httpConns struct {
 
 	mu      sync.Mutex
 	open    int
+	stopped bool
 	waiting list.List // of *httpConn, the longest waiting first
 }
 
@@ -62,10 +63,14 @@ func (l *httpConns) Accept() (net.Conn, error) {
 func (l *httpConns) enter(c *httpConn) {
 	l.mu.Lock()
 	longest := l.waiting.Front()
-	full := l.open >= l.max
+	full, stopped := l.open >= l.max, l.stopped
 	l.open++
 	c.place = l.waiting.PushBack(c)
 	l.mu.Unlock()
+	if stopped {
+		_ = c.Close()
+		return
+	}
 	if !full {
 		return
 	}
@@ -75,6 +80,22 @@ func (l *httpConns) enter(c *httpConn) {
 		return
 	}
 	_ = longest.Value.(*httpConn).Close()
+}
+
+// Close closes the listener, and the connections without a whole request: http.Server.Shutdown would wait for those that have not said anything yet.
+func (l *httpConns) Close() error {
+	err := l.Listener.Close()
+	l.mu.Lock()
+	l.stopped = true
+	var waiting []*httpConn
+	for e := l.waiting.Front(); e != nil; e = e.Next() {
+		waiting = append(waiting, e.Value.(*httpConn))
+	}
+	l.mu.Unlock()
+	for _, c := range waiting {
+		_ = c.Close()
+	}
+	return err
 }
 
 // Close frees the place.
