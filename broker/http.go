@@ -25,6 +25,7 @@ const (
 type httpServer struct {
 	handler  http.Handler
 	visitors *Visitors // nil: connections are not counted per network address
+	refused  func(refusal)
 	log      zerolog.Logger
 
 	header, read, write, idle time.Duration // time-outs: headerTimeout, readTimeout, writeTimeout, idleTimeout
@@ -35,7 +36,7 @@ type httpServer struct {
 // serve answers on a listener until ctx is done. Then requests under way get a moment to end, and are cut; connections without one are closed at
 // once. WebSockets are not its any more.
 func (s httpServer) serve(ctx context.Context, l net.Listener) error {
-	conns := &httpConns{Listener: l, visitors: s.visitors, max: cmp.Or(s.max, maxHTTP)}
+	conns := &httpConns{Listener: l, visitors: s.visitors, refused: s.refused, max: cmp.Or(s.max, maxHTTP)}
 	server := &http.Server{
 		Handler: conns.answering(s.handler), ConnState: conns.state, ConnContext: conns.known,
 		ReadHeaderTimeout: cmp.Or(s.header, headerTimeout), ReadTimeout: cmp.Or(s.read, readTimeout),

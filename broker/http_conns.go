@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 )
 
 // maxHTTP is how many connections one HTTP port has at a time; each costs about 20 KiB. WebSockets do not count: they are MQTT's.
@@ -20,7 +19,7 @@ type httpConns struct {
 	max      int
 	visitors *Visitors // nil: connections are not counted per network address, as behind a proxy, which all come from
 
-	full, address atomic.Uint64 // closed because there were too many, in all and of one network address
+	refused func(refusal) // told of each that is closed because there are too many; nil: nobody is
 
 	mu      sync.Mutex
 	open    int
@@ -48,7 +47,7 @@ func (l *httpConns) Accept() (net.Conn, error) {
 		c := &httpConn{Conn: n, of: l, from: origin(n.RemoteAddr().String())}
 		if l.visitors != nil {
 			if !l.visitors.wait(c.from) {
-				l.address.Add(1)
+				l.refuse(refusedAddress)
 				_ = n.Close()
 				continue
 			}
@@ -56,6 +55,12 @@ func (l *httpConns) Accept() (net.Conn, error) {
 		}
 		l.enter(c)
 		return c, nil
+	}
+}
+
+func (l *httpConns) refuse(why refusal) {
+	if l.refused != nil {
+		l.refused(why)
 	}
 }
 
@@ -74,8 +79,8 @@ func (l *httpConns) enter(c *httpConn) {
 	if !full {
 		return
 	}
-	l.full.Add(1)
 	if longest == nil { // all are being answered
+		l.refuse(refusedFull)
 		_ = c.Close()
 		return
 	}
