@@ -8,10 +8,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/seed-7a41469f/godwit/api"
+	"github.com/seed-7a41469f/godwit/clienttest/leak"
 	"github.com/seed-7a41469f/godwit/contacts"
 	"github.com/seed-7a41469f/godwit/delivery"
 	"github.com/seed-7a41469f/godwit/sms"
@@ -36,6 +40,49 @@ type desk struct {
 	url    string
 	tokens map[contacts.Address]string
 	stop   context.CancelFunc
+	log    journal
+}
+
+// A journal is a log, and what it must not have beside the numbers of the tests.
+type journal struct {
+	mu    sync.Mutex
+	text  strings.Builder
+	texts []string
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+// hide says what must not be in the log: a body, a token.
+func (j *journal) hide(text string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.texts = append(j.texts, text)
+}
+
+// check fails the test when a number of the tests, or what is hidden, is in the log.
+func (j *journal) check(t *testing.T) {
+	t.Helper()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, found := range leak.Find(j.text.String(), []string{ann, bob, eve}, j.texts) {
+		t.Errorf("the log has in it %s", found)
+	}
+	leak.Keep(t, j.text.String())
+}
+
+// hideMessages hides what the messages say, too, which is not all that a body has.
+func (d *desk) hideMessages() {
+	all, _, err := d.store.List(context.Background(), delivery.Query{Limit: 1000})
+	if err != nil {
+		d.t.Error(err)
+	}
+	for _, m := range all {
+		d.log.hide(string(m.Payload))
+	}
 }
 
 // setting changes what a desk is made of.
@@ -48,8 +95,8 @@ func openDesk(t *testing.T, settings ...setting) *desk {
 	if d.people, err = contacts.Open(t.Context(), d.store.Table(), contacts.Config{}); err != nil {
 		t.Fatal(err)
 	}
-	engine := delivery.Config{Store: d.store, Directory: d.people, SMS: console.New(console.Config{Out: io.Discard}), RestartGrace: -1}
-	cfg := api.Config{Packet: 64 << 10, People: d.people, Messages: d.store}
+	engine := delivery.Config{Store: d.store, Directory: d.people, SMS: console.New(console.Config{Out: io.Discard}), RestartGrace: -1, Log: zerolog.New(&d.log)}
+	cfg := api.Config{Log: zerolog.New(&d.log), Packet: 64 << 10, People: d.people, Messages: d.store}
 	for _, set := range settings {
 		set(&engine, &cfg)
 	}
@@ -70,7 +117,9 @@ func openDesk(t *testing.T, settings ...setting) *desk {
 			t.Errorf("the engine: %v", err)
 		}
 		server.Close()
+		d.hideMessages()
 		_ = d.people.Close()
+		d.log.check(t)
 	})
 	for _, a := range []contacts.Address{ann, bob} {
 		d.add(a)
@@ -88,6 +137,7 @@ func (d *desk) add(a contacts.Address) {
 		d.t.Fatal(err)
 	}
 	d.tokens[a] = token
+	d.log.hide(token)
 }
 
 // An answer is what HTTP said.
@@ -115,6 +165,7 @@ func (a answer) problem(t *testing.T) api.Problem {
 // ask sends a request of a user; "" is nobody. A content type of "" is none.
 func (d *desk) ask(user contacts.Address, method, path, contentType, body string) answer {
 	d.t.Helper()
+	d.log.hide(body)
 	r, err := http.NewRequestWithContext(d.t.Context(), method, d.url+path, strings.NewReader(body))
 	if err != nil {
 		d.t.Fatal(err)

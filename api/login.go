@@ -17,11 +17,19 @@ const (
 	RefusedInsecure                   // a token that others could read
 	RefusedHost                       // a Host that is not ours
 	RefusedOrigin                     // a web page of somebody else
+	RefusedTopic                      // a message whose address or key is malformed
+	RefusedProperty                   // a message with an option that has no such value
+	RefusedPacketSize                 // a message larger than limits.packet
+	RefusedMalformed                  // a request that is no message
+	RefusedDisk                       // a message while the disk is low
+	RefusedStore                      // a message or login that could not be stored
 	refusals
 )
 
-// Refusals names them all, in the order of the constants.
-var Refusals = [refusals]string{"http_login", "http_address", "http_insecure", "host", "origin"}
+// Refusals names them all, in the order of the constants. What MQTT refuses too has the same name there (hooks.Refusals).
+var Refusals = [refusals]string{
+	"http_login", "http_address", "http_insecure", "host", "origin", "topic", "property", "packet_size", "malformed", "disk", "store",
+}
 
 // Refused returns how often there was one since the start.
 func (a *API) Refused(r Refusal) uint64 { return a.refused[r].Load() }
@@ -53,6 +61,7 @@ func (a *API) Login(r *http.Request) (contacts.Login, error) {
 		a.failed(r)
 		return contacts.Login{}, unauthorized("wrong address or token")
 	}
+	a.refused[RefusedStore].Add(1)
 	a.cfg.Log.Error().Err(err).Msg("a login failed")
 	return contacts.Login{}, NewProblem(http.StatusServiceUnavailable, CodeUnavailable, "the store fails; try again")
 }

@@ -30,7 +30,7 @@ func ParseNumber(what, text, region string) (contacts.Number, error) {
 	case !mobile || home == here:
 		return here, nil
 	case exists(here):
-		return "", badRequest("%s: %s may be +%s or +%s; write it with +", what, bare, home, here)
+		return "", badRequest("%s: these digits may be a mobile number of %s or an international one; write it with + and the country code", what, region)
 	}
 	return home, nil
 }

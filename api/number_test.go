@@ -2,11 +2,15 @@ package api_test
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/seed-7a41469f/godwit/api"
 )
+
+// longDigits is what may be a number; an error has none but the example.
+var longDigits = regexp.MustCompile("[0-9]{7}")
 
 func TestNumberOf(t *testing.T) {
 	for _, c := range []struct{ name, text, region, want string }{
@@ -40,6 +44,9 @@ func TestNumberOf(t *testing.T) {
 		var p *api.Problem
 		if c.want == "" && (!errors.As(err, &p) || p.Status != 400 || !strings.HasPrefix(p.Detail, "number: ")) {
 			t.Errorf("%s: %v is no bad request", c.name, err)
+		}
+		if err != nil && longDigits.MatchString(strings.ReplaceAll(err.Error(), "4915112345678", "")) {
+			t.Errorf("%s: the error has a number in it: %v", c.name, err)
 		}
 	}
 }

@@ -66,15 +66,15 @@ func (s *sending) send(root delivery.Root) Handler {
 		}
 		body, err := ReadBody(w, r, s.cfg.Packet)
 		if err != nil {
-			return err
+			return s.noBody(err)
 		}
 		l, err := letterOf(r, body)
 		if err != nil {
-			return noMessage(err)
+			return s.noMessage(RefusedMalformed, err)
 		}
-		m, err := s.message(login.Address, root, l)
+		m, why, err := s.message(login.Address, root, l)
 		if err != nil {
-			return noMessage(err)
+			return s.noMessage(why, err)
 		}
 		m, err = s.cfg.Engine.Send(r.Context(), m)
 		if err != nil {
@@ -84,8 +84,18 @@ func (s *sending) send(root delivery.Root) Handler {
 	}
 }
 
-// noMessage is the Problem of what is no message.
-func noMessage(err error) error {
+// noBody counts a body that is too large; of one that does not come nobody knows what it is.
+func (s *sending) noBody(err error) error {
+	var p *Problem
+	if errors.As(err, &p) && p.Code == CodeTooLarge {
+		s.refused[RefusedPacketSize].Add(1)
+	}
+	return err
+}
+
+// noMessage counts what is no message, and returns its Problem.
+func (s *sending) noMessage(why Refusal, err error) error {
+	s.refused[why].Add(1)
 	var p *Problem
 	switch {
 	case errors.As(err, &p):
@@ -129,9 +139,6 @@ func letterOf(r *http.Request, body []byte) (l letter, err error) {
 	if key != "" {
 		err = l.set(fieldKey, key)
 	}
-	if l.to == "" && err == nil {
-		err = badRequest("to whom? The address stands in the path, as the field topic, or in the query as ?to=")
-	}
 	return l, err
 }
 
@@ -152,19 +159,24 @@ func (l *letter) query(name, value string) error {
 	return badRequest("there is no parameter %.40q; there are after, sms, receipts, expires, key, template, to", name)
 }
 
-// message makes a message of a letter. The sender is the login.
-func (s *sending) message(from contacts.Address, root delivery.Root, l letter) (*delivery.Message, error) {
+// message makes a message of a letter; an error says why it is none. The sender is the login.
+func (s *sending) message(from contacts.Address, root delivery.Root, l letter) (_ *delivery.Message, why Refusal, err error) {
+	if l.to == "" {
+		return nil, RefusedTopic, badRequest("to whom? The address stands in the path, as the field topic, or in the query as ?to=")
+	}
 	to, err := s.book.address(from, l.to, s.cfg.Region)
 	if err != nil {
-		return nil, err
+		return nil, RefusedTopic, err
 	}
 	if _, number := to.Number(); root == delivery.RootSMS && !number {
-		return nil, badRequest("an SMS goes to a number, and %.40q is a name", to)
+		return nil, RefusedTopic, badRequest("an SMS goes to a number, and %.40q is a name", to)
 	}
 	m := &delivery.Message{From: from, To: to, Root: root, Payload: l.payload}
 	for name, value := range l.fields {
+		why = RefusedProperty
 		switch name {
 		case fieldKey:
+			why = RefusedTopic // where it stands on MQTT
 			m.Key.Text, err = value, delivery.CheckKey(value)
 		case fieldExpires:
 			m.Expires, err = expiry(value, time.Now())
@@ -172,10 +184,10 @@ func (s *sending) message(from contacts.Address, root delivery.Root, l letter) (
 			err = m.SetOption(name, value)
 		}
 		if err != nil {
-			return nil, err
+			return nil, why, err
 		}
 	}
-	return m, nil
+	return m, 0, nil
 }
 
 // expiry reads when a message is no longer worth delivering: after a while, or at a moment.
@@ -205,10 +217,12 @@ func (s *sending) unstored(w http.ResponseWriter, r *http.Request, err error) er
 	case errors.Is(err, delivery.ErrStopped):
 		return stopping()
 	case errors.Is(err, delivery.ErrDisk):
+		s.refused[RefusedDisk].Add(1)
 		return NewProblem(http.StatusInsufficientStorage, CodeStorage, "the broker has too little free disk space; try again later").With("Retry-After", "60")
 	case r.Context().Err() != nil:
 		return stopping() // nobody hears it
 	}
+	s.refused[RefusedStore].Add(1)
 	if now := time.Now().Unix(); s.complained.Swap(now) != now {
 		s.cfg.Log.Error().Err(err).Msg("messages cannot be stored")
 	}

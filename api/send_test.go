@@ -171,6 +171,9 @@ func TestSendThatCannotBeStored(t *testing.T) {
 	if a := d.ask(ann, "POST", "/to/"+bob, "", "hello"); a.status != http.StatusInsufficientStorage || strings.Contains(string(a.body), "disk is gone") {
 		t.Errorf("the store fails: %d %s", a.status, a.body)
 	}
+	if disk, store := d.api.Refused(api.RefusedDisk), d.api.Refused(api.RefusedStore); disk != 1 || store != 1 {
+		t.Errorf("counted: disk %d, store %d", disk, store)
+	}
 	d.post("/to/"+bob, "", "hello")
 	d.stop()
 	for end := time.Now().Add(10 * time.Second); ; {

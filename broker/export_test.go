@@ -62,9 +62,10 @@ func WebSockets(l *Listener, behindProxy bool) http.Handler {
 
 // HTTPLimits are those of an HTTP port.
 type HTTPLimits struct {
-	Header, Read, Write, Idle, Stop time.Duration
-	Max                             int
-	Visitors                        *Visitors
+	Header, Read, Write, Idle time.Duration
+	Stop                      time.Duration
+	Max                       int
+	Visitors                  *Visitors
 }
 
 // ServeHTTP answers on a port with limits until ctx is done.

@@ -25,15 +25,18 @@ const (
 type httpServer struct {
 	handler  http.Handler
 	visitors *Visitors // nil: connections are not counted per network address
+	refused  func(refusal)
 	log      zerolog.Logger
 
-	header, read, write, idle, stop time.Duration // time-outs: headerTimeout, readTimeout, writeTimeout, idleTimeout, stopTimeout
-	max                             int           // connections: maxHTTP
+	header, read, write, idle time.Duration // time-outs: headerTimeout, readTimeout, writeTimeout, idleTimeout
+	stop                      time.Duration // for requests under way when it stops: stopTimeout
+	max                       int           // connections: maxHTTP
 }
 
-// serve answers on a listener until ctx is done; requests under way get a moment to end, and are cut then. WebSockets are not its any more.
+// serve answers on a listener until ctx is done. Then requests under way get a moment to end, and are cut; connections without one are closed at
+// once. WebSockets are not its any more.
 func (s httpServer) serve(ctx context.Context, l net.Listener) error {
-	conns := &httpConns{Listener: l, visitors: s.visitors, max: cmp.Or(s.max, maxHTTP)}
+	conns := &httpConns{Listener: l, visitors: s.visitors, refused: s.refused, max: cmp.Or(s.max, maxHTTP)}
 	server := &http.Server{
 		Handler: conns.answering(s.handler), ConnState: conns.state, ConnContext: conns.known,
 		ReadHeaderTimeout: cmp.Or(s.header, headerTimeout), ReadTimeout: cmp.Or(s.read, readTimeout),
@@ -42,19 +45,19 @@ func (s httpServer) serve(ctx context.Context, l net.Listener) error {
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
-		conns.stop()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(s.stop, stopTimeout))
 		defer cancel()
-		stopped <- server.Shutdown(grace)
+		err := server.Shutdown(grace)
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.log.Warn().Msg("HTTP requests that did not end in time were cut, since the broker stops")
+			err = server.Close()
+		}
+		stopped <- err
 	})
 	err := server.Serve(conns)
 	if !stop() {
-		switch err := <-stopped; {
-		case errors.Is(err, context.DeadlineExceeded):
-			s.log.Info().Msg("requests that did not end were cut")
-			return server.Close()
-		case err != nil:
-			return errors.Join(err, server.Close())
+		if err := <-stopped; err != nil {
+			return err
 		}
 	}
 	if errors.Is(err, http.ErrServerClosed) {

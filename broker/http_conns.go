@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 )
 
 // maxHTTP is how many connections one HTTP port has at a time; each costs about 20 KiB. WebSockets do not count: they are MQTT's.
@@ -20,12 +19,12 @@ type httpConns struct {
 	max      int
 	visitors *Visitors // nil: connections are not counted per network address, as behind a proxy, which all come from
 
-	full, address atomic.Uint64 // closed because there were too many, in all and of one network address
+	refused func(refusal) // told of each that is closed because there are too many; nil: nobody is
 
 	mu      sync.Mutex
 	open    int
-	waiting list.List // of *httpConn, the longest waiting first
 	stopped bool
+	waiting list.List // of *httpConn, the longest waiting first
 }
 
 // An httpConn is one of them, until it is closed or no longer HTTP.
@@ -48,7 +47,7 @@ func (l *httpConns) Accept() (net.Conn, error) {
 		c := &httpConn{Conn: n, of: l, from: origin(n.RemoteAddr().String())}
 		if l.visitors != nil {
 			if !l.visitors.wait(c.from) {
-				l.address.Add(1)
+				l.refuse(refusedAddress)
 				_ = n.Close()
 				continue
 			}
@@ -56,6 +55,12 @@ func (l *httpConns) Accept() (net.Conn, error) {
 		}
 		l.enter(c)
 		return c, nil
+	}
+}
+
+func (l *httpConns) refuse(why refusal) {
+	if l.refused != nil {
+		l.refused(why)
 	}
 }
 
@@ -67,33 +72,35 @@ func (l *httpConns) enter(c *httpConn) {
 	l.open++
 	c.place = l.waiting.PushBack(c)
 	l.mu.Unlock()
-	switch {
-	case stopped:
+	if stopped {
 		_ = c.Close()
 		return
-	case !full:
+	}
+	if !full {
 		return
 	}
-	l.full.Add(1)
 	if longest == nil { // all are being answered
+		l.refuse(refusedFull)
 		_ = c.Close()
 		return
 	}
 	_ = longest.Value.(*httpConn).Close()
 }
 
-// stop closes those that wait, now and to come: http.Server.Shutdown takes one that has said nothing for busy, and a stranger could hold it up.
-func (l *httpConns) stop() {
+// Close closes the listener, and the connections without a whole request: http.Server.Shutdown would wait for those that have not said anything yet.
+func (l *httpConns) Close() error {
+	err := l.Listener.Close()
 	l.mu.Lock()
 	l.stopped = true
-	var silent []*httpConn
+	var waiting []*httpConn
 	for e := l.waiting.Front(); e != nil; e = e.Next() {
-		silent = append(silent, e.Value.(*httpConn))
+		waiting = append(waiting, e.Value.(*httpConn))
 	}
 	l.mu.Unlock()
-	for _, c := range silent {
+	for _, c := range waiting {
 		_ = c.Close()
 	}
+	return err
 }
 
 // Close frees the place.

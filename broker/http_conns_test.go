@@ -198,7 +198,8 @@ func TestHTTPConnectionsOfOneAddress(t *testing.T) {
 	for range 3 {
 		dial(t, addr, "127.0.0.1")
 	}
-	eventually(t, func() bool { // the last of them may not have been accepted yet
+	eventually(t, func() bool { // one of them may have come while an answered one still counted
+		dial(t, addr, "127.0.0.1")
 		c, err := net.Dial("tcp", addr)
 		must(t, err)
 		defer c.Close()
@@ -249,36 +250,97 @@ func TestIdleSocketsLeaveHTTPServed(t *testing.T) {
 	webSocket(t, h.where.HTTP)
 }
 
-// A stop does not wait for who says nothing, or asks for nothing more, and cuts who does not come to an end. Neither makes it a failure.
+// A stop waits for what is being answered, for a moment, and for nothing else.
 func TestStopOfHTTP(t *testing.T) {
 	for name, c := range map[string]struct {
-		said string
-		stop time.Duration
+		said    string // on a connection of its own; "POST /" is answered once its body has come
+		stop    time.Duration
+		answers bool // the body comes after the stop has begun
 	}{
-		"nothing":      {"", time.Hour},
-		"a part":       {"GET / HTTP/1.1\r\n", time.Hour},
-		"a request":    {"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", time.Hour},
-		"half a body":  {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n", short},
-		"reads little": {"GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n", short},
+		"nothing said":                   {},
+		"a part of a request":            {said: "GET / HTTP/1.1\r\n"},
+		"answered, and kept":             {said: "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"},
+		"a request under way":            {said: "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n", answers: true},
+		"a request that comes to no end": {said: "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n", stop: short},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			addr, stop := portThatStops(t, broker.HTTPLimits{Stop: c.stop})
-			conn := dial(t, addr, "127.0.0.1")
-			_, err := io.WriteString(conn, c.said)
+			l, err := net.Listen("tcp", "127.0.0.1:0")
 			must(t, err)
-			if strings.HasSuffix(c.said, "\r\n\r\n") { // it is being answered
-				_, err = io.ReadFull(conn, make([]byte, 1))
+			begun := make(chan struct{}, 1)
+			mux := http.NewServeMux()
+			mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "served") })
+			mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
+				begun <- struct{}{}
+				if b, _ := io.ReadAll(r.Body); string(b) == "hello" {
+					fmt.Fprint(w, "served")
+				}
+			})
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			stopped := make(chan error, 1)
+			go func() { stopped <- broker.ServeHTTP(ctx, l, mux, broker.HTTPLimits{Stop: c.stop}) }()
+			conn := dial(t, l.Addr().String(), "127.0.0.1")
+			_, err = io.WriteString(conn, c.said)
+			must(t, err)
+			r := bufio.NewReader(conn)
+			switch {
+			case strings.HasPrefix(c.said, "POST"):
+				<-begun
+			case strings.HasSuffix(c.said, "\r\n\r\n"):
+				resp, err := http.ReadResponse(r, nil)
+				must(t, err)
+				_, err = io.ReadAll(resp.Body)
 				must(t, err)
 			}
+			served(t, l.Addr().String()) // so that the first is accepted
 			began := time.Now()
-			must(t, stop())
-			if took := time.Since(began); took > 4*time.Second { // net/http would give way after 5
+			cancel()
+			if c.answers {
+				eventually(t, func() bool { // it has begun to stop
+					n, err := net.Dial("tcp", l.Addr().String())
+					if err == nil {
+						n.Close()
+					}
+					return err != nil
+				})
+				_, err := io.WriteString(conn, "hello")
+				must(t, err)
+				resp, err := http.ReadResponse(r, nil)
+				must(t, err)
+				if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "served" {
+					t.Errorf("%q, %v", b, err)
+				}
+			}
+			select {
+			case err := <-stopped:
+				must(t, err)
+			case <-time.After(patience):
+				t.Fatal("it does not stop")
+			}
+			if took := time.Since(began); took > 3*time.Second { // stopTimeout is 5 s
 				t.Errorf("it took %v", took)
 			}
-			if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Error("it is still open")
+			if _, err := r.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the connection is still open: %v", err)
 			}
 		})
+	}
+}
+
+// The broker as a whole stops at once, too, and Run returns nil, which the harness looks at.
+func TestStopWithSilentSockets(t *testing.T) {
+	h := start(t, testConfig(t))
+	for range 3 {
+		dial(t, h.where.HTTP, "127.0.0.1")
+		dial(t, h.where.MQTT, "127.0.0.1")
+	}
+	if status := h.get("/healthz", "", "", nil); status != 200 {
+		t.Fatal(status)
+	}
+	began := time.Now()
+	must(t, h.stop())
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }

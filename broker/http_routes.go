@@ -28,7 +28,7 @@ func (r *running) serveDoors(ctx context.Context, parts *errgroup.Group, d *door
 	}
 	if d.http != nil {
 		door, h := r.webDoor(d.http, answers.Public())
-		s := httpServer{handler: h, log: r.opt.Log}
+		s := httpServer{handler: h, refused: r.webSockets.refused, log: r.opt.Log}
 		if !r.cfg.Listen.BehindProxy && !r.cfg.Listen.ProxyProtocol { // else they all come from there
 			s.visitors = r.visitors
 		}

@@ -23,6 +23,7 @@ var limitCases = map[string]func(t *testing.T){
 	"limits.keepalive_max":           limitKeepalive,
 	"limits.devices":                 limitDevices,
 	"limits.send_rate":               limitSendRate,
+	"limits.send_rate over HTTP":     limitSendRateOverHTTP,
 	"limits.inbox":                   limitInbox,
 	"limits.inbox_age":               limitInboxAge,
 	"limits.notices":                 limitNotices,
@@ -39,6 +40,7 @@ var limitCases = map[string]func(t *testing.T){
 	"sms.max_segments":               maxSegments,
 	"push.after_max":                 afterMax,
 	"push.window":                    pushWindow,
+	"contacts.changes_per_day":       changesPerDay,
 }
 
 // TestEveryLimit goes through the structs of the configuration, so that a limit without a case is noticed.
@@ -92,10 +94,15 @@ func limitPacket(t *testing.T) {
 			t.Errorf("one beyond, version %d: %+v", version, last)
 		}
 	}
-	if n := len(s.Messages()); n != 2 {
-		t.Errorf("%d messages were taken, want 2", n)
+	for size, want := range map[int]int{1 << 10: http.StatusAccepted, 1<<10 + 1: http.StatusRequestEntityTooLarge} {
+		if got := posted(t, s, "/app/"+string(bert), strings.Repeat("x", size), nil); got != want {
+			t.Errorf("%d octets over HTTP: status %d, want %d", size, got, want)
+		}
 	}
-	if n := counted(t, s, `godwit_refused_total{reason="packet_size"}`); n != 2 {
+	if n := len(s.Messages()); n != 3 {
+		t.Errorf("%d messages were taken, want 3", n)
+	}
+	if n := counted(t, s, `godwit_refused_total{reason="packet_size"}`); n != 3 {
 		t.Errorf("counted %d", n)
 	}
 }
@@ -109,6 +116,15 @@ func limitConnections(t *testing.T) {
 	one := dialFrom(t, s, home)
 	if last := one.ended(); last.FixedHeader.Type != 0 {
 		t.Errorf("the fourth got %+v", last)
+	}
+	if status := askForWebSocket(t, s); status != http.StatusServiceUnavailable {
+		t.Errorf("a WebSocket beyond: status %d", status)
+	}
+	if n := counted(t, s, `godwit_refused_total{reason="connections"}`); n != 2 {
+		t.Errorf("counted %d", n)
+	}
+	if status := posted(t, s, "/to/"+string(anna), "HTTP is no MQTT connection", nil); status != http.StatusAccepted {
+		t.Errorf("a message over HTTP: status %d", status)
 	}
 	for _, w := range open {
 		w.ping()
@@ -183,6 +199,53 @@ func limitSendRate(t *testing.T) {
 	for reason, n := range refusals(t, s) {
 		if n != 0 {
 			t.Errorf("%d were refused: %s", n, reason)
+		}
+	}
+}
+
+// askForWebSocket asks for MQTT over WebSocket and returns the status, which is 101 where there is one.
+func askForWebSocket(t *testing.T, s *clienttest.Server) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL()+"/mqtt", nil)
+	must(t, err)
+	for name, value := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "mqtt",
+	} {
+		req.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	must(t, err)
+	must(t, resp.Body.Close())
+	return resp.StatusCode
+}
+
+// Over HTTP, too, but nobody waits for longer than 3 s (docs/sending.md).
+func limitSendRateOverHTTP(t *testing.T) {
+	s := clienttest.NewServer(t, waiting(func(c *config.Config) { c.Limits.SendRate = 0.1 }))
+	send := func() int { return posted(t, s, "/app/"+string(bert), "one in ten seconds", nil) }
+	if status := send(); status != http.StatusAccepted {
+		t.Errorf("at the rate: status %d", status)
+	}
+	if status := send(); status != http.StatusTooManyRequests {
+		t.Errorf("one beyond: status %d", status)
+	}
+	if n := len(s.Messages()); n != 1 {
+		t.Errorf("%d messages were taken, want 1", n)
+	}
+}
+
+// So many new numbers a day may be asked about; those that were may be asked about again.
+func changesPerDay(t *testing.T) {
+	s := clienttest.NewServer(t, func(c *config.Config) { c.Contacts.ChangesPerDay = 2 })
+	quote := func(number string) int {
+		return posted(t, s, "/v1/quote", `{"to":"`+number+`","text":"would it arrive?"}`, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") })
+	}
+	for _, c := range []struct {
+		number string
+		status int
+	}{{"4917604069041", 200}, {"4917604069042", 200}, {"4917604069043", 429}, {"4917604069041", 200}} {
+		if status := quote(c.number); status != c.status {
+			t.Errorf("%s: status %d, want %d", c.number, status, c.status)
 		}
 	}
 }

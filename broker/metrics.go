@@ -63,23 +63,33 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	m.devices(out)
 	m.messages(out)
 	m.sms(out)
-	for i, reason := range hooks.Refusals {
-		out.counter(descRefused, m.hooks.Refused[i].Load(), reason)
+	for reason, n := range m.refused() {
+		out.counter(descRefused, n, reason)
 	}
-	out.counter(descRefused, m.callbacks.Load(), RefusedCallback)
-	for i, reason := range api.Refusals {
-		out.counter(descRefused, m.http.Refused(api.Refusal(i)), reason)
-	}
-	var full, address, panics uint64
+	var panics uint64
 	for _, l := range m.listeners {
-		full, address, panics = full+l.Stats().RefusedFull.Load(), address+l.Stats().RefusedAddress.Load(), panics+l.Stats().Panics.Load()
+		panics += l.Stats().Panics.Load()
 	}
-	out.counter(descRefused, full, RefusedConnections)
-	out.counter(descRefused, address, RefusedAddress)
 	out.counter(descPanics, panics+m.http.Panics())
 	m.http.Requests(func(route string, class int, n uint64) {
 		out.counter(descRequests, n, route, classNames[class-1])
 	})
+}
+
+// refused sums up by reason, since some things are refused at more than one door.
+func (m *metrics) refused() map[string]uint64 {
+	sum := map[string]uint64{RefusedCallback: m.callbacks.Load()}
+	for i, reason := range hooks.Refusals {
+		sum[reason] += m.hooks.Refused[i].Load()
+	}
+	for i, reason := range api.Refusals {
+		sum[reason] += m.http.Refused(api.Refusal(i))
+	}
+	for _, l := range m.listeners {
+		sum[RefusedConnections] += l.Stats().RefusedFull.Load()
+		sum[RefusedAddress] += l.Stats().RefusedAddress.Load()
+	}
+	return sum
 }
 
 func (m *metrics) devices(out sender) {

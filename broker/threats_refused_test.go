@@ -11,6 +11,7 @@ import (
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/broker"
 	"github.com/seed-7a41469f/godwit/clienttest"
 	"github.com/seed-7a41469f/godwit/clienttest/raw"
@@ -18,9 +19,12 @@ import (
 	"github.com/seed-7a41469f/godwit/hooks"
 )
 
-// refusedElsewhere are the reasons of godwit_refused_total without a case here: "store" needs a store that fails, which hooks has
-// (TestStoreTroubleOnMQTT5); the others are those of HTTP and of the doors together, whose cases are still to be written.
-var refusedElsewhere = []string{"store", "connections", "address", "http_login", "http_address", "http_insecure", "host", "origin"}
+// refusedElsewhere are the reasons of godwit_refused_total without a case here: "store" needs a store that fails, which hooks and api have
+// (hooks.TestStoreTroubleOnMQTT5, api.TestSendThatCannotBeStored).
+var refusedElsewhere = []string{"store"}
+
+// refusedBefore is what must be refused first, once each.
+var refusedBefore = map[string]string{"http_address": "http_login"}
 
 // refusalCases makes the broker refuse one thing for each of the other reasons.
 var refusalCases = map[string]func(t *testing.T, s *clienttest.Server){
@@ -93,9 +97,7 @@ var refusalCases = map[string]func(t *testing.T, s *clienttest.Server){
 		refusedLogin(t, s, 0x85, func(c *raw.Connect) { c.ClientID = "a\x1bphone" })
 	},
 	"disk": func(t *testing.T, s *clienttest.Server) {
-		s.Stop()
-		s.Reconfigure(func(c *config.Config) { c.Limits.DiskFree = 1 << 50 })
-		s.Start()
+		again(s, func(c *config.Config) { c.Limits.DiskFree = 1 << 50 })
 		refusedPublish("to/"+string(bert), 0x97)(t, s)
 	},
 	"callback": func(t *testing.T, s *clienttest.Server) {
@@ -106,6 +108,101 @@ var refusalCases = map[string]func(t *testing.T, s *clienttest.Server){
 			t.Errorf("a forged callback: %s", resp.Status)
 		}
 	},
+	"connections": func(t *testing.T, s *clienttest.Server) {
+		again(s, func(c *config.Config) { c.Limits.Connections = 1 })
+		join(t, s, home, hello(s, raw.V5, anna, "a"))
+		dialFrom(t, s, home).ended()
+	},
+	"address": func(t *testing.T, s *clienttest.Server) {
+		again(s, func(c *config.Config) { c.Limits.ConnectionsPerAddress = 1 })
+		const crowded = "127.0.0.2" // who reads the metrics comes from home
+		silent := dialFrom(t, s, crowded)
+		dialFrom(t, s, crowded).ended()
+		must(t, silent.Close())
+	},
+	"http_login":    refusedRequest(http.StatusUnauthorized, func(r *http.Request) { r.SetBasicAuth(string(anna), "gw_guess") }),
+	"http_insecure": refusedRequest(http.StatusForbidden, func(r *http.Request) { r.URL.RawQuery = "token=lost" }),
+	"host":          refusedRequest(http.StatusMisdirectedRequest, func(r *http.Request) { r.Host = "rebound.example" }),
+	"origin":        refusedRequest(http.StatusForbidden, func(r *http.Request) { r.Header.Set("Origin", "https://elsewhere.example") }),
+	"http_address": func(t *testing.T, s *clienttest.Server) {
+		again(s, func(c *config.Config) { c.Limits.ConnectsPerAddress = 1 })
+		guess := func(r *http.Request) { r.SetBasicAuth(string(anna), "gw_guess") }
+		refusedRequest(http.StatusUnauthorized, guess)(t, s)
+		refusedRequest(http.StatusTooManyRequests, guess)(t, s) // within the second
+	},
+}
+
+// again starts the server with another configuration.
+func again(s *clienttest.Server, change func(*config.Config)) {
+	s.Stop()
+	s.Reconfigure(change)
+	s.Start()
+}
+
+// refusedRequest sends Anna's message over HTTP with a mistake.
+func refusedRequest(want int, mistake func(*http.Request)) func(t *testing.T, s *clienttest.Server) {
+	return func(t *testing.T, s *clienttest.Server) {
+		t.Helper()
+		if got := posted(t, s, "/to/"+string(bert), "refused", mistake); got != want {
+			t.Errorf("status %d, want %d", got, want)
+		}
+	}
+}
+
+// posted sends a message of Anna's over HTTP, and returns the status.
+func posted(t *testing.T, s *clienttest.Server, path, body string, change func(*http.Request)) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.URL()+path, strings.NewReader(body))
+	must(t, err)
+	req.SetBasicAuth(string(anna), s.Token(anna))
+	req.Header.Set("Content-Type", "text/plain")
+	if change != nil {
+		change(req)
+	}
+	return do(t, http.DefaultClient, req, nil)
+}
+
+// TestHTTPRefusesAsMQTTDoes: what is no message counts under the same reason at both doors.
+func TestHTTPRefusesAsMQTTDoes(t *testing.T) {
+	s := clienttest.NewServer(t, waiting(func(c *config.Config) { c.Limits.Packet = 1 << 10 }))
+	to := "/to/" + string(bert)
+	counts := map[string]int{}
+	for _, c := range []struct {
+		path, body string
+		status     int
+		reason     string // empty: none
+	}{
+		{to, "taken", 202, ""},
+		{"/to/nobody%20else", "refused", 400, "topic"},
+		{"/sms/boiler", "refused", 400, "topic"},
+		{to + "/no%20key", "refused", 400, "topic"},
+		{to + "?sms=perhaps", "refused", 400, "property"},
+		{to + "?expires=never", "refused", 400, "property"},
+		{to + "?sms=auto&sms=never", "refused", 400, "malformed"},
+		{to + "?smss=never", "refused", 400, "malformed"},
+		{to, "", 400, "malformed"},
+		{to, "\xff", 415, "malformed"},
+		{to, strings.Repeat("x", 1<<10+1), 413, "packet_size"},
+	} {
+		if got := posted(t, s, c.path, c.body, nil); got != c.status {
+			t.Errorf("%s %.20q: status %d, want %d", c.path, c.body, got, c.status)
+		}
+		if c.reason != "" {
+			counts[c.reason]++
+		}
+		got := refusals(t, s)
+		maps.DeleteFunc(got, func(_ string, n int) bool { return n == 0 })
+		if !maps.Equal(got, counts) {
+			t.Errorf("%s %.20q: counted %v, want %v", c.path, c.body, got, counts)
+		}
+	}
+	again(s, func(c *config.Config) { c.Limits.DiskFree = 1 << 50 })
+	if got := posted(t, s, to, "refused", nil); got != http.StatusInsufficientStorage {
+		t.Errorf("with a full disk: status %d", got)
+	}
+	if n := counted(t, s, `godwit_refused_total{reason="disk"}`); n != 1 {
+		t.Errorf("with a full disk: counted %d", n)
+	}
 }
 
 func refusedPublish(topic string, want byte, props ...raw.UserProperty) func(t *testing.T, s *clienttest.Server) {
@@ -144,7 +241,7 @@ func TestEveryRefusalIsCounted(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(table, -1) {
 		documented = append(documented, m[1])
 	}
-	known := append([]string{broker.RefusedCallback}, hooks.Refusals[:]...)
+	known := slices.Concat([]string{broker.RefusedCallback, broker.RefusedConnections, broker.RefusedAddress}, hooks.Refusals[:], api.Refusals[:])
 	for _, reason := range append(documented, known...) {
 		if refusalCases[reason] == nil && !slices.Contains(refusedElsewhere, reason) {
 			t.Errorf("the reason %s has no case in refusalCases", reason)
@@ -174,8 +271,12 @@ func TestEveryRefusalIsCounted(t *testing.T) {
 				maps.DeleteFunc(got, func(_ string, n int) bool { return n == 0 })
 				return got[reason] > 0
 			})
-			if !maps.Equal(got, map[string]int{reason: 1}) {
-				t.Errorf("counted %v, want one", got)
+			want := map[string]int{reason: 1}
+			if before := refusedBefore[reason]; before != "" {
+				want[before] = 1
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("counted %v, want %v", got, want)
 			}
 		})
 	}

@@ -16,14 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-7a41469f/godwit/api"
 	"github.com/seed-7a41469f/godwit/clienttest/leak"
 	main "github.com/seed-7a41469f/godwit/cmd/godwit"
 )
 
-// patience is how long a test waits for what has to happen.
 // quiet is for servers whose complaints are expected.
 var quiet = log.New(io.Discard, "", 0)
 
+// patience is how long a test waits for what has to happen.
 const patience = 30 * time.Second
 
 // A result is what a run of the program left.
@@ -95,6 +96,32 @@ type background struct {
 	cancel   context.CancelFunc
 	ended    chan struct{}
 	exit     int
+
+	numbers, texts []string // that a broker's log must not have
+}
+
+// hide takes note of what commands to a broker say: numbers, texts and tokens.
+func (b *background) hide(args []string) {
+	for _, arg := range args {
+		if n, err := api.ParseNumber("", arg, "DE"); err == nil {
+			b.numbers = append(b.numbers, string(n))
+		} else if !strings.HasPrefix(arg, "-") && !words[arg] {
+			b.texts = append(b.texts, arg)
+		}
+	}
+}
+
+// words are those of commands which may well be in a log.
+var words = map[string]bool{"delivered": true, "carrier": true, "unmatched": true, "messages": true}
+
+// checkLog runs when the broker has stopped.
+func (b *background) checkLog() {
+	b.t.Helper()
+	text := b.err.String()
+	for _, found := range leak.Find(text, b.numbers, b.texts) {
+		b.t.Errorf("the broker's log has in it %s", found)
+	}
+	leak.Keep(b.t, text)
 }
 
 func inBackground(t *testing.T, args ...string) *background {
@@ -108,7 +135,7 @@ func inBackground(t *testing.T, args ...string) *background {
 	t.Cleanup(func() {
 		b.interrupt()
 		if args[0] == "serve" {
-			leak.Keep(t, b.err.String())
+			b.checkLog()
 		}
 	})
 	return b
@@ -230,8 +257,12 @@ func (s *server) run(t *testing.T, mqtt, extra string) {
 
 // as are the flags of a client command for a user.
 func (s *server) as(user string, command ...string) []string {
+	s.hide(append(command, user))
 	return append(command, "--server", "mqtt://"+s.mqtt, "--user", user)
 }
 
 // op are the flags of an operator command.
-func (s *server) op(command ...string) []string { return append(command, "--config", s.file, "--json") }
+func (s *server) op(command ...string) []string {
+	s.hide(command)
+	return append(command, "--config", s.file, "--json")
+}
