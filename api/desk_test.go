@@ -32,7 +32,7 @@ const (
 
 // A desk is a broker without MQTT: the API, an engine and a store in memory.
 type desk struct {
-	t      *testing.T
+	t      testing.TB
 	store  *memory.Store
 	people *contacts.Directory
 	engine *delivery.Engine
@@ -88,7 +88,7 @@ func (d *desk) hideMessages() {
 // setting changes what a desk is made of.
 type setting func(*delivery.Config, *api.Config)
 
-func openDesk(t *testing.T, settings ...setting) *desk {
+func openDesk(t testing.TB, settings ...setting) *desk {
 	t.Helper()
 	d := &desk{t: t, store: memory.New(), tokens: map[contacts.Address]string{}}
 	var err error
@@ -148,7 +148,7 @@ type answer struct {
 }
 
 // into reads the answer as JSON.
-func (a answer) into(t *testing.T, v any) {
+func (a answer) into(t testing.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal(a.body, v); err != nil {
 		t.Fatalf("%d %s: %v", a.status, a.body, err)

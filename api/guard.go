@@ -19,7 +19,7 @@ func (a *API) known(next http.Handler) http.Handler {
 	}
 	known := func(hostport string) bool {
 		host := hostname(hostport)
-		return host == "localhost" || public != "" && strings.EqualFold(host, public) || net.ParseIP(host) != nil
+		return host == "localhost" || public != "" && strings.EqualFold(host, public) || isIP(host)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -31,6 +31,11 @@ func (a *API) known(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+func isIP(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Zone() == ""
 }
 
 func hostname(hostport string) string {

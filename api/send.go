@@ -108,9 +108,11 @@ func (s *sending) noMessage(why Refusal, err error) error {
 
 // letterOf reads what a request wants sent, from its path, query and body.
 func letterOf(r *http.Request, body []byte) (l letter, err error) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return l, badRequest("the query cannot be read: %v", err)
+	var query url.Values
+	if r.URL.RawQuery != "" {
+		if query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+			return l, badRequest("the query cannot be read: %v", err)
+		}
 	}
 	address, key, template := r.PathValue("address"), r.PathValue("key"), query.Get("template")
 	switch {

@@ -72,35 +72,44 @@ func (s *site) Handle(op *huma.Operation, h func(huma.Context)) {
 	}))
 }
 
-// ServeHTTP implements huma.Adapter. What no route matches is answered with a Problem too: ServeMux says itself what it would answer.
+// ServeHTTP implements huma.Adapter. What no route matches is answered with a Problem too.
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h, pattern := s.mux.Handler(r)
-	if pattern != "" {
-		s.mux.ServeHTTP(w, r)
+	routed := &routed{ResponseWriter: w, r: r}
+	s.mux.ServeHTTP(routed, r)
+	switch routed.none {
+	case http.StatusMethodNotAllowed:
+		s.api.Fail(w, r, NewProblem(routed.none, CodeMethod, "this route takes %s", w.Header().Get("Allow")))
+	case http.StatusNotFound:
+		s.api.Fail(w, r, NewProblem(routed.none, CodeNotFound, "there is no such route; /openapi.json has all"))
+	}
+}
+
+// routed holds back what ServeMux itself answers when no route matches: it says so in plain text.
+type routed struct {
+	http.ResponseWriter
+	r    *http.Request
+	none int // its status; 0: a route matches, or it is a redirection
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *routed) WriteHeader(code int) {
+	if w.r.Pattern == "" && (code == http.StatusNotFound || code == http.StatusMethodNotAllowed) {
+		w.none = code
 		return
 	}
-	said := &unwritten{header: http.Header{}}
-	h.ServeHTTP(said, r)
-	switch said.code {
-	case http.StatusMethodNotAllowed:
-		allow := said.header.Get("Allow")
-		s.api.Fail(w, r, NewProblem(said.code, CodeMethod, "this route takes %s", allow).With("Allow", allow))
-	case http.StatusNotFound:
-		s.api.Fail(w, r, NewProblem(said.code, CodeNotFound, "there is no such route; /openapi.json has all"))
-	default:
-		h.ServeHTTP(w, r)
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Write implements http.ResponseWriter.
+func (w *routed) Write(b []byte) (int, error) {
+	if w.none != 0 {
+		return len(b), nil
 	}
+	return w.ResponseWriter.Write(b)
 }
 
-// unwritten keeps what a handler says, but for the body.
-type unwritten struct {
-	header http.Header
-	code   int
-}
-
-func (u *unwritten) Header() http.Header         { return u.header }
-func (u *unwritten) Write(b []byte) (int, error) { return len(b), nil }
-func (u *unwritten) WriteHeader(code int)        { u.code = code }
+// Unwrap lets http.ResponseController find the connection.
+func (w *routed) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 type humaContext = huma.Context
 
@@ -141,9 +150,19 @@ func takeJSON(w http.ResponseWriter, r *http.Request, limit int64) error {
 	return nil
 }
 
+// shortBody is up to how many octets a body gets its memory before it has come.
+const shortBody = 4 << 10
+
 // ReadBody reads a body of at most limit octets; an error is a *Problem.
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var body []byte
+	var err error
+	if n := r.ContentLength; n >= 0 && n <= min(limit, shortBody) {
+		body = make([]byte, n)
+		_, err = io.ReadFull(r.Body, body)
+	} else {
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

@@ -126,13 +126,16 @@ func (v *Visitors) Failed(addr string) {
 
 // Refused reports whether a network address has failed to log in too often within this second, so that no further login of it is looked at.
 func (v *Visitors) Refused(addr string) bool {
+	var b [48]byte // room for every prefix, so that asking costs no memory
+	from := appendOrigin(b[:0], addr)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	from := origin(addr)
-	if v.from[from] == nil {
+	a := v.from[string(from)]
+	if a == nil || a.failed == 0 {
 		return false
 	}
-	return v.of(from).failed >= v.failedLogins()
+	a.forgive(time.Now())
+	return a.failed >= v.failedLogins()
 }
 
 // full reports whether no further MQTT connection is admitted.
@@ -205,20 +208,21 @@ func (v *Visitors) tidied() {
 
 // origin is the network that a connection comes from: an IPv4 address, or the /64 that an IPv6 host has to itself. What is no IP address, with or
 // without a port, is taken as it is.
-func origin(addr string) string {
-	ip, err := netip.ParseAddr(addr)
+func origin(addr string) string { return string(appendOrigin(nil, addr)) }
+
+func appendOrigin(b []byte, addr string) []byte {
+	ap, err := netip.ParseAddrPort(addr)
+	ip := ap.Addr()
 	if err != nil {
-		ap, err := netip.ParseAddrPort(addr)
-		if err != nil {
-			return addr
+		if ip, err = netip.ParseAddr(addr); err != nil {
+			return append(b, addr...)
 		}
-		ip = ap.Addr()
 	}
 	ip = ip.Unmap().WithZone("")
 	if ip.Is6() {
 		if p, err := ip.Prefix(64); err == nil {
-			return p.String()
+			return p.AppendTo(b)
 		}
 	}
-	return ip.String()
+	return ip.AppendTo(b)
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -93,7 +92,7 @@ func (d *Directory) tokenLogin(username string, bits [32]byte) (Login, error) {
 // holds compares the whole hash, of which the id is a part.
 func (d *Directory) holds(a Address, hash [32]byte) bool {
 	acc, _, ok := d.mem.get(a)
-	return ok && slices.ContainsFunc(must(acc.body).Tokens, func(t Token) bool { return t.Hash == hash })
+	return ok && acc.body.holds(hash)
 }
 
 // Valid reports whether a login still holds: it has not expired, its user was not removed, nor was what it rests on.

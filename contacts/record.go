@@ -138,6 +138,22 @@ func decode(r record) (u User, err error) {
 	return u, nil
 }
 
+// holds reports whether one of the tokens has a hash.
+func (r record) holds(hash [32]byte) bool {
+	p := reader{rest: r[headLen:]}
+	for range p.count() {
+		p.next(p.uint()) // a device
+	}
+	for range p.count() {
+		if p.next(uint64(len(hash))) == record(hash[:]) {
+			return true
+		}
+		p.uint()
+		p.string()
+	}
+	return false
+}
+
 // A reader takes a record apart. After the first mistake it is bad and returns zeros.
 type reader struct {
 	rest record

@@ -44,16 +44,24 @@ func parseToken(s string) (b [32]byte, ok bool) {
 type hasher struct{ pool sync.Pool }
 
 func newHasher(key []byte) *hasher {
-	return &hasher{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	return &hasher{pool: sync.Pool{New: func() any { return &hashing{mac: hmac.New(sha256.New, key)} }}}
 }
 
-func (h *hasher) sum(token [32]byte) (out [32]byte) {
-	m := h.pool.Get().(hash.Hash)
-	m.Reset()
-	m.Write(token[:])
-	m.Sum(out[:0])
-	h.pool.Put(m)
-	return out
+// A hashing has room for what goes in and comes out, so that a login costs no memory.
+type hashing struct {
+	mac     hash.Hash
+	in, out [32]byte
+}
+
+func (h *hasher) sum(token [32]byte) [32]byte {
+	s := h.pool.Get().(*hashing)
+	defer h.pool.Put(s)
+	s.in = token
+	s.mac.Reset()
+	s.mac.Write(s.in[:])
+	s.mac.Sum(s.out[:0])
+	s.in = [32]byte{}
+	return s.out
 }
 
 // openHasher reads the key of the token hashes, or makes one where there is none yet.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -23,6 +24,7 @@ type contender struct {
 	plain   bool
 	config  string // written to {dir}/config
 	command []string
+	tls     *tls.Config // of the clients; nil: plain TCP
 }
 
 // mosquittoConfig lifts the limits that would make it drop messages, and keeps nothing on disk.
@@ -96,7 +98,7 @@ func (c contender) start(ctx context.Context, parent string) (*process, error) {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
 	}
 	go func() { p.exited <- p.cmd.Wait() }()
-	p.target = loadgen.Target{Addr: net.JoinHostPort("127.0.0.1", port), Plain: c.plain, PID: p.cmd.Process.Pid}
+	p.target = loadgen.Target{Addr: net.JoinHostPort("127.0.0.1", port), TLS: c.tls, Plain: c.plain, PID: p.cmd.Process.Pid}
 	if err := p.ready(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.name, err)
 	}
@@ -110,7 +112,7 @@ func (p *process) ready(ctx context.Context) error {
 	defer cancel()
 	probe := raw.Connect{Version: raw.V311, ClientID: "probe", Username: "probe", Password: "probe", Clean: true}
 	for {
-		conn, err := raw.Dialer{}.Dial(ctx, p.target.Addr, probe)
+		conn, err := raw.Dialer{TLS: p.target.TLS}.Dial(ctx, p.target.Addr, probe)
 		if err == nil {
 			return conn.Close()
 		}

@@ -53,7 +53,7 @@ func newCommand() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(newPairs(t), newRate(t), newIdle(t), newStorm(t), newOffline(t), newCompare(), newMochi(), newSMS(), newSMSDown(), newHTTP())
+	root.AddCommand(newPairs(t), newRate(t), newIdle(t), newDoors(), newStorm(t), newOffline(t), newCompare(), newMochi(), newSMS(), newSMSDown(), newHTTP())
 	for _, cmd := range root.Commands() {
 		cmd.Args = noArgs
 	}

@@ -75,6 +75,7 @@ func TestUsageIsStatus2(t *testing.T) {
 		{"pairs --topics mine", `--topics "mine"`},
 		{"compare --mosquitto=", "nothing to compare"},
 		{"kill", "command line"},
+		{"doors --doors window", `"window"`},
 	} {
 		exit, _, stderr := execute(t, strings.Fields(c.args)...)
 		if exit != 2 || !strings.Contains(stderr, c.want) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed-7a41469f/godwit/clienttest/loadgen"
 )
@@ -82,14 +83,17 @@ func newIdle(t *targetFlags) *cobra.Command {
 		},
 	}
 	t.add(cmd)
-	fs := cmd.Flags()
+	addIdle(cmd.Flags(), &o)
+	cmd.Flags().BoolVar(&web, "ws", false, "over WebSocket: --addr is the HTTP port, and --ca makes it wss")
+	return cmd
+}
+
+func addIdle(fs *pflag.FlagSet, o *loadgen.IdleOptions) {
 	fs.IntVar(&o.Connections, "connections", 10_000, "how many")
 	fs.IntVar(&o.Parallel, "parallel", 64, "how many connect at a time")
 	fs.DurationVar(&o.Keepalive, "keepalive", 0, "of each (default 10m)")
 	fs.DurationVar(&o.Hold, "hold", 0, "before the memory is read (default 2s)")
 	fs.BoolVar(&o.Persistent, "persistent", false, "with persistent sessions")
-	fs.BoolVar(&web, "ws", false, "over WebSocket: --addr is the HTTP port, and --ca makes it wss")
-	return cmd
 }
 
 func newStorm(t *targetFlags) *cobra.Command {

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -168,15 +167,13 @@ func (p *posting) poster(address string, i int) (*poster, error) {
 func (p *poster) run(ctx context.Context, end time.Time) error {
 	defer p.conn.Close()
 	defer context.AfterFunc(ctx, func() { p.conn.Close() })()
-	var out bytes.Buffer
+	out := make([]byte, 0, len(p.head)+len(p.payload))
 	for time.Now().Before(end) {
 		p.stamp.At = p.clock.now()
 		p.stamp.Put(p.payload)
-		out.Reset()
-		out.Write(p.head)
-		out.Write(p.payload)
+		out = append(append(out[:0], p.head...), p.payload...)
 		p.sent++
-		if _, err := p.conn.Write(out.Bytes()); err != nil {
+		if _, err := p.conn.Write(out); err != nil {
 			return fmt.Errorf("post: %w", err)
 		}
 		status, err := p.answer()
@@ -197,6 +194,8 @@ func (p *poster) run(ctx context.Context, end time.Time) error {
 	return nil
 }
 
+var contentLength = []byte("Content-Length")
+
 // answer reads an answer with a Content-Length, which is what a short one has.
 func (p *poster) answer() (status int, err error) {
 	length := -1
@@ -205,21 +204,21 @@ func (p *poster) answer() (status int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		text := strings.TrimRight(string(line), "\r\n")
+		line = bytes.TrimRight(line, "\r\n")
 		if n == 0 {
-			if len(text) < len("HTTP/1.1 202") {
-				return 0, fmt.Errorf("a status line %q", text)
+			if len(line) < len("HTTP/1.1 202") {
+				return 0, fmt.Errorf("a status line %q", line)
 			}
-			if status, err = strconv.Atoi(text[9:12]); err != nil {
+			if status, err = strconv.Atoi(string(line[9:12])); err != nil {
 				return 0, err
 			}
 			continue
 		}
-		if text == "" {
+		if len(line) == 0 {
 			break
 		}
-		if name, value, _ := strings.Cut(text, ":"); strings.EqualFold(name, "Content-Length") {
-			if length, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
+		if name, value, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, contentLength) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return 0, err
 			}
 		}
