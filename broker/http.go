@@ -31,7 +31,8 @@ type httpServer struct {
 	max                       int           // connections: maxHTTP
 }
 
-// serve answers on a listener until ctx is done; requests under way get a moment to end. WebSockets are not its any more.
+// serve answers on a listener until ctx is done. Requests that have come whole get a moment to end, and what takes longer is cut: a client that does
+// not read makes no failure of a stop. WebSockets are not its any more.
 func (s httpServer) serve(ctx context.Context, l net.Listener) error {
 	conns := &httpConns{Listener: l, visitors: s.visitors, max: cmp.Or(s.max, maxHTTP)}
 	server := &http.Server{
@@ -44,12 +45,17 @@ func (s httpServer) serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
-		stopped <- server.Shutdown(grace)
+		conns.stop()
+		err := server.Shutdown(grace)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = server.Close()
+		}
+		stopped <- err
 	})
 	err := server.Serve(conns)
 	if !stop() {
 		if err := <-stopped; err != nil {
-			return errors.Join(err, server.Close())
+			return err
 		}
 	}
 	if errors.Is(err, http.ErrServerClosed) {

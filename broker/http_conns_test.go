@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -175,6 +176,45 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 	}
 }
 
+// Bodies that do not come keep nobody out, whether a handler reads them or not.
+func TestBodiesThatDoNotComeGiveWay(t *testing.T) {
+	for name, method := range map[string]string{"read": "POST", "not read": "GET"} {
+		t.Run(name, func(t *testing.T) {
+			addr := port(t, broker.HTTPLimits{Max: 2})
+			var bad []net.Conn
+			for range 2 {
+				c := dial(t, addr, "127.0.0.1")
+				_, err := io.WriteString(c, method+" / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
+				must(t, err)
+				bad = append(bad, c)
+			}
+			time.Sleep(short) // sleep: nobody tells when both have come as far as the handler
+			served(t, addr)
+			if !closed(bad[0]) {
+				t.Error("the one that has waited longest is still open")
+			}
+		})
+	}
+}
+
+// Answers that nobody reads keep nobody out.
+func TestAnswersThatNobodyReadsGiveWay(t *testing.T) {
+	addr := port(t, broker.HTTPLimits{Max: 2})
+	var bad []net.Conn
+	for range 2 {
+		c := dial(t, addr, "127.0.0.1")
+		_, err := io.WriteString(c, "GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		must(t, err)
+		bad = append(bad, c)
+	}
+	time.Sleep(short) // sleep: nobody tells when both are being answered
+	served(t, addr)
+	must(t, bad[0].SetReadDeadline(time.Now().Add(patience)))
+	if _, err := io.Copy(io.Discard, bad[0]); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the one that has not read for longest is still open")
+	}
+}
+
 // Behind one address there are many phones, so only those not answered yet count.
 func TestHTTPConnectionsOfOneAddress(t *testing.T) {
 	v := &broker.Visitors{PerAddress: 3}
@@ -256,13 +296,31 @@ func TestStopOfHTTP(t *testing.T) {
 	cancel()
 	select {
 	case err := <-stopped:
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(err)
-		}
+		must(t, err)
 	case <-time.After(patience):
 		t.Fatal("it does not stop")
 	}
 	if b, err := io.ReadAll(idle); err != nil && !bytes.Equal(b, nil) {
 		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// Nor is it a failure that they are there.
+func TestStopIsNoFailureWhileStrangersAreConnected(t *testing.T) {
+	for name, said := range map[string]string{"nothing": "", "half a header": "GET / HTTP/1.1\r\n", "half a request": "POST /to/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := start(t, testConfig(t))
+			c, err := net.Dial("tcp", h.where.HTTP)
+			must(t, err)
+			defer c.Close()
+			_, err = io.WriteString(c, said)
+			must(t, err)
+			h.get("/healthz", "", "", nil) // the other has been accepted
+			http.DefaultClient.CloseIdleConnections()
+			if err := h.stop(); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
 	}
 }
