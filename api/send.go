@@ -68,6 +68,9 @@ func (s *sending) send(root delivery.Root) Handler {
 		if err != nil {
 			return s.noBody(err)
 		}
+		if !s.cfg.People.Valid(login) { // the turn and the body took their time
+			return unauthorized("the login ended before the message had come")
+		}
 		l, err := letterOf(r, body)
 		if err != nil {
 			return s.noMessage(RefusedMalformed, err)

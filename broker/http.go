@@ -33,8 +33,8 @@ type httpServer struct {
 	max                       int           // connections: maxHTTP
 }
 
-// serve answers on a listener until ctx is done. Then requests under way get a moment to end, and are cut; connections without one are closed at
-// once. WebSockets are not its any more.
+// serve answers on a listener until ctx is done. Requests that have come whole get a moment to end then, and are cut: a client that does not read makes
+// no failure of a stop. All other connections are closed at once. WebSockets are not its any more.
 func (s httpServer) serve(ctx context.Context, l net.Listener) error {
 	conns := &httpConns{Listener: l, visitors: s.visitors, refused: s.refused, max: cmp.Or(s.max, maxHTTP)}
 	server := &http.Server{
@@ -47,6 +47,7 @@ func (s httpServer) serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(s.stop, stopTimeout))
 		defer cancel()
+		conns.stop()
 		err := server.Shutdown(grace)
 		if errors.Is(err, context.DeadlineExceeded) {
 			s.log.Warn().Msg("HTTP requests that did not end in time were cut, since the broker stops")

@@ -3,6 +3,7 @@ package broker
 import (
 	"container/list"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -11,9 +12,9 @@ import (
 // maxHTTP is how many connections one HTTP port has at a time; each costs about 20 KiB. WebSockets do not count: they are MQTT's.
 const maxHTTP = 4096
 
-// httpConns are the connections of an HTTP port. When there are as many as there may be, the one that has waited longest for a whole request gives
-// way to a new one: idle ones, and those that send a header octet by octet, never keep a client out. One whose request is being answered never
-// gives way. Those not answered yet count as not logged in.
+// httpConns are the connections of an HTTP port. When there are as many as there may be, the one that has waited longest for its client gives way
+// to a new one: idle ones, those that send a header or a body octet by octet, and those that do not read their answer, never keep a client out. One
+// whose request is being worked on never gives way. Those not answered yet count as not logged in.
 type httpConns struct {
 	net.Listener
 	max      int
@@ -34,6 +35,7 @@ type httpConn struct {
 	from    string
 	counted bool          // as not logged in
 	place   *list.Element // in waiting; nil: its request is being answered
+	answer  bool          // it waits for its client to read the answer
 	gone    bool
 }
 
@@ -87,20 +89,20 @@ func (l *httpConns) enter(c *httpConn) {
 	_ = longest.Value.(*httpConn).Close()
 }
 
-// Close closes the listener, and the connections without a whole request: http.Server.Shutdown would wait for those that have not said anything yet.
-func (l *httpConns) Close() error {
-	err := l.Listener.Close()
+// stop closes what waits for a whole request, and what comes from now on.
+func (l *httpConns) stop() {
 	l.mu.Lock()
 	l.stopped = true
-	var waiting []*httpConn
+	var all []*httpConn
 	for e := l.waiting.Front(); e != nil; e = e.Next() {
-		waiting = append(waiting, e.Value.(*httpConn))
+		if c := e.Value.(*httpConn); !c.answer {
+			all = append(all, c)
+		}
 	}
 	l.mu.Unlock()
-	for _, c := range waiting {
+	for _, c := range all {
 		_ = c.Close()
 	}
-	return err
 }
 
 // Close frees the place.
@@ -167,19 +169,81 @@ func (l *httpConns) state(n net.Conn, s http.ConnState) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		c.count(false)
+		c.answer = false
+		c.move(false) // to the end, also if its body was not read
 		c.move(true)
 	}
 }
 
-// answering marks connections whose request has come as far as its handler.
+// answering marks connections whose request has come whole.
 func (l *httpConns) answering(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := r.Context().Value(httpConnKey{}).(*httpConn)
-		l.mu.Lock()
-		c.move(false)
-		l.mu.Unlock()
-		h.ServeHTTP(w, r)
+		if r.Body == http.NoBody {
+			c.whole()
+		} else {
+			coming := *r // net/http looks at the body of its own
+			coming.Body = &comingBody{r.Body, c}
+			r = &coming
+		}
+		h.ServeHTTP(&leavingAnswer{ResponseWriter: w, c: c}, r)
 	})
+}
+
+// whole notes that nothing of the request is missing.
+func (c *httpConn) whole() {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.move(false)
+}
+
+// A comingBody tells its connection when it has come to its end.
+type comingBody struct {
+	io.ReadCloser
+	c *httpConn
+}
+
+func (b *comingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.c.whole()
+	}
+	return n, err
+}
+
+// A leavingAnswer makes its connection wait again once the answer is known: the client may be slow to read it.
+type leavingAnswer struct {
+	http.ResponseWriter
+	c     *httpConn
+	begun bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *leavingAnswer) WriteHeader(code int) {
+	a.begin()
+	a.ResponseWriter.WriteHeader(code)
+}
+
+// Write implements http.ResponseWriter.
+func (a *leavingAnswer) Write(b []byte) (int, error) {
+	a.begin()
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController find the connection.
+func (a *leavingAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (a *leavingAnswer) begin() {
+	if a.begun {
+		return
+	}
+	a.begun = true
+	a.c.of.mu.Lock()
+	defer a.c.of.mu.Unlock()
+	if a.c.place == nil {
+		a.c.answer = true
+		a.c.move(true)
+	}
 }
 
 type httpConnKey struct{}

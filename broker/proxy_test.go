@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/config"
 )
 
 // signature begins a header of version 2.
@@ -126,7 +127,7 @@ func TestAddressCapBehindProxy(t *testing.T) {
 // Metrics are for this machine; who comes through the proxy is not.
 func TestProxyHeadersOnHTTP(t *testing.T) {
 	cfg, ca, _ := tlsConfig(t)
-	cfg.Listen.ProxyProtocol = true
+	cfg.Listen.ProxyProtocol, cfg.Auth.Mode = true, config.ModeToken
 	h := start(t, cfg)
 	for _, secured := range []bool{false, true} {
 		for name, c := range map[string]struct {

@@ -20,6 +20,7 @@ import (
 	mqtt311 "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/seed-7a41469f/godwit/broker"
+	"github.com/seed-7a41469f/godwit/config"
 )
 
 // dialWS opens a WebSocket to a path of an HTTP port.
@@ -499,7 +500,7 @@ func TestFailedLoginsByHTTPCountForAllDoors(t *testing.T) {
 // Behind a proxy that sends its own Host, the origin of our pages is that of listen.public_url.
 func TestOriginOfThePublicURL(t *testing.T) {
 	cfg := testConfig(t)
-	cfg.Listen.PublicURL, cfg.Listen.BehindProxy = "https://push.example.org", true
+	cfg.Listen.PublicURL, cfg.Listen.BehindProxy, cfg.Auth.Mode = "https://push.example.org", true, config.ModeToken
 	h := start(t, cfg)
 	for origin, ok := range map[string]bool{"https://push.example.org": true, "https://push.example.org:8443": false, "https://example.org": false, "null": false} {
 		_, resp, err := dialWS(t, h.where.HTTP, &websocket.DialOptions{Subprotocols: []string{"mqtt"}, HTTPHeader: http.Header{"Origin": {origin}}})

@@ -40,6 +40,14 @@ func (c *checker) auth(cfg Config) {
 	if cfg.Auth.Mode != ModeOpen {
 		return
 	}
+	for _, proxy := range []struct {
+		key string
+		on  bool
+	}{{"listen.behind_proxy", cfg.Listen.BehindProxy}, {"listen.proxy_protocol", cfg.Listen.ProxyProtocol}} {
+		if proxy.on {
+			c.fail("auth.mode", "open lets anybody in without a password, and %s says that others come through a proxy; use auth.mode: token", proxy.key)
+		}
+	}
 	for _, d := range cfg.Listen.doors() {
 		if d.address == "" || badAddress(d.address) != nil || IsLoopback(d.address) {
 			continue

@@ -97,6 +97,8 @@ func TestDoors(t *testing.T) {
 		{"ACME without a CA", `listen: {tls: {auto: push.example.org, acme_ca_file: none.pem}}`, "listen.tls.acme_ca_file: "},
 		{"client certificates without TLS", `listen: {tls: {client_ca_file: cert.pem}}`, "listen.tls.client_ca_file: is not used"},
 		{"client certificates of nobody", `listen: {tls: {` + pair + `, client_ca_file: none.pem}}`, "listen.tls.client_ca_file: "},
+		{"open behind a proxy", `{auth: {mode: open}, listen: {behind_proxy: true}}`, "auth.mode: open lets anybody in without a password, and listen.behind_proxy"},
+		{"open behind a load balancer", `{auth: {mode: open}, listen: {proxy_protocol: true}}`, "auth.mode: open lets anybody in without a password, and listen.proxy_protocol"},
 		{"open over TLS", `{auth: {mode: open}, listen: {mqtts: ":8883", tls: {` + pair + `}}}`, "auth.mode: open lets anybody in without a password, and listen.mqtts (:8883)"},
 		{"one port twice", `listen: {mqtt: ":8883", mqtts: "0.0.0.0:8883", tls: {` + pair + `}}`, `listen.mqtts: "0.0.0.0:8883" is the address of listen.mqtt too`},
 		{"a proxy before nothing", `listen: {http: "", behind_proxy: true}`, "listen.behind_proxy: is about the HTTP port"},
