@@ -45,10 +45,11 @@ type Accepted struct {
 
 // Settled counts messages that reached a final state.
 type Settled struct {
-	Push    uint64 `json:"delivered_push"`
-	SMS     uint64 `json:"delivered_sms"`
-	Failed  uint64 `json:"failed"`
-	Expired uint64 `json:"expired"`
+	Push      uint64 `json:"delivered_push"`
+	SMS       uint64 `json:"delivered_sms"`
+	Submitted uint64 `json:"submitted" doc:"An SMS of which no report is to be expected any more."`
+	Failed    uint64 `json:"failed"`
+	Expired   uint64 `json:"expired"`
 }
 
 // SMSStats is how the fallback fares.
@@ -88,6 +89,7 @@ func acceptedOf(e *delivery.Stats) Accepted {
 func settledOf(e *delivery.Stats) Settled {
 	return Settled{
 		Push: e.Settled[delivery.Delivered][delivery.ViaPush].Load(), SMS: e.Settled[delivery.Delivered][delivery.ViaSMS].Load(),
+		Submitted: sum(e.Settled[delivery.Submitted][:]),
 		Failed: sum(e.Settled[delivery.Failed][:]), Expired: sum(e.Settled[delivery.Expired][:]),
 	}
 }

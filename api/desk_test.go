@@ -64,7 +64,7 @@ func (j *journal) hide(text string) {
 }
 
 // check fails the test when a number of the tests, or what is hidden, is in the log.
-func (j *journal) check(t *testing.T) {
+func (j *journal) check(t testing.TB) {
 	t.Helper()
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -72,7 +72,7 @@ func New(cfg config.Config, opt Options) (*Broker, error) {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	if _, err = verifierOf(cfg.Auth.JWT); err != nil { // read again by Run, which may come later
-		return nil, fmt.Errorf("broker: %w", err)
+		return nil, err
 	}
 	for _, g := range opt.Gateways {
 		b.gateways = append(b.gateways, &meter{Gateway: g})

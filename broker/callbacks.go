@@ -123,5 +123,5 @@ func (w *status) WriteHeader(code int) {
 	w.ResponseWriter.WriteHeader(code)
 }
 
-// Unwrap lets http.ResponseController and http.MaxBytesReader find the connection.
+// Unwrap lets http.ResponseController find the connection.
 func (w *status) Unwrap() http.ResponseWriter { return w.ResponseWriter }

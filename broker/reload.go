@@ -84,7 +84,7 @@ func changeable(was, next config.Config) []string {
 func (r *running) change(was, next config.Config) error {
 	verifier, err := verifierOf(next.Auth.JWT)
 	if err != nil {
-		return fmt.Errorf("broker: %w", err)
+		return err
 	}
 	undo := func() {}
 	if r.identity != nil {

@@ -17,6 +17,7 @@ func (d Dialer) openWeb(ctx context.Context, nd *net.Dialer, addr string) (net.C
 	}
 	c, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}, Subprotocols: []string{"mqtt"}})
 	if err != nil {
+		transport.CloseIdleConnections() // one that was answered without an upgrade
 		return nil, err
 	}
 	return websocket.NetConn(context.WithoutCancel(ctx), c, websocket.MessageBinary), nil

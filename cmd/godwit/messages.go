@@ -152,6 +152,9 @@ func aboutMessage(cmd *cobra.Command, offers []values, run func(ctx context.Cont
 	}
 }
 
+// probeTimeout is how long a broker may take to say how it is.
+const probeTimeout = 10 * time.Second
+
 func (a *app) healthCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "health", Short: "Exit 0 when the broker is ready", Args: takes(0, 0), Example: "  godwit health\n  godwit health --admin http://127.0.0.1:8080"}
 	client := operatorFlags(cmd)
@@ -161,7 +164,9 @@ func (a *app) healthCmd() *cobra.Command {
 			return err
 		}
 		var h api.Health
-		status, err := o.ask(cmd.Context(), "GET", "/readyz", nil, &h)
+		ctx, cancel := context.WithTimeout(cmd.Context(), probeTimeout)
+		defer cancel()
+		status, err := o.ask(ctx, "GET", "/readyz", nil, &h)
 		if err != nil {
 			return err
 		}
