@@ -90,7 +90,7 @@ func settledOf(e *delivery.Stats) Settled {
 	return Settled{
 		Push: e.Settled[delivery.Delivered][delivery.ViaPush].Load(), SMS: e.Settled[delivery.Delivered][delivery.ViaSMS].Load(),
 		Submitted: sum(e.Settled[delivery.Submitted][:]),
-		Failed: sum(e.Settled[delivery.Failed][:]), Expired: sum(e.Settled[delivery.Expired][:]),
+		Failed:    sum(e.Settled[delivery.Failed][:]), Expired: sum(e.Settled[delivery.Expired][:]),
 	}
 }
 
