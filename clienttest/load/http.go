@@ -15,7 +15,7 @@ func newHTTP() *cobra.Command {
 	var o loadgen.HTTPOptions
 	cmd := &cobra.Command{
 		Use:   "http",
-		Short: "Messages that are posted by HTTP, one after the other over each connection, to receivers that are connected by MQTT",
+		Short: "Messages that are posted by HTTP, one after the other over each connection, to receivers by MQTT",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			binary, remove, err := run.binary(cmd.Context())
 			if err != nil {
@@ -47,6 +47,7 @@ func newHTTP() *cobra.Command {
 	fs.BoolVar(&run.json, "json", false, "print one JSON object")
 	fs.IntVar(&o.Connections, "connections", 64, "how many, each of a user of its own")
 	fs.IntVar(&o.Payload, "payload", 128, "bytes a message")
+	fs.BoolVar(&o.Away, "away", false, "receivers connect when all is posted")
 	fs.DurationVar(&o.Warmup, "warmup", time.Second, "not measured, but counted")
 	fs.DurationVar(&o.Duration, "duration", 5*time.Second, "of the measurement")
 	return cmd

@@ -7,17 +7,21 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-7a41469f/godwit/clienttest/raw"
 )
 
 // HTTPOptions shape the load of HTTP; a zero field means what is noted.
 type HTTPOptions struct {
 	Connections int           // each of a user of its own, with one request under way: 64
 	Payload     int           // bytes: 128
+	Away        bool          // receivers connect when all is posted: what is measured is acceptance alone
 	Warmup      time.Duration // not measured, but counted
 	Duration    time.Duration // 5 s
 	Settle      time.Duration // how long nothing must move before what is missing is given up: 5 s
@@ -29,7 +33,7 @@ type HTTPResult struct {
 	Payload     int       `json:"payload"`
 	Costs       Costs     `json:"costs"`      // by requests that were answered
 	Answer      Quantiles `json:"answer_ms"`  // from a request to its 202, which says that the message is durable
-	Latency     Quantiles `json:"latency_ms"` // from a request to the message at its receiver
+	Latency     Quantiles `json:"latency_ms"` // from a request to the message at its receiver; none when they were Away
 	Tally       Tally     `json:"tally"`
 }
 
@@ -51,7 +55,10 @@ func HTTP(ctx context.Context, t Target, address string, o HTTPOptions) (HTTPRes
 	if err = p.finish(err); err != nil {
 		return HTTPResult{}, err
 	}
-	r := HTTPResult{Connections: o.Connections, Payload: o.Payload, Costs: c, Latency: p.latency()}
+	r := HTTPResult{Connections: o.Connections, Payload: o.Payload, Costs: c}
+	if !o.Away {
+		r.Latency = p.latency()
+	}
 	var answers Histogram
 	for i, one := range p.posters {
 		answers.Merge(&one.answers)
@@ -70,20 +77,47 @@ type posting struct {
 
 func (p *posting) connectAll(address string) error {
 	for i := range p.o.Connections {
-		conn, err := p.target.dial(p.ctx, receiving, i, session{buffer: receiverBuffer})
-		if err != nil {
+		conn, err := p.receiver(i)
+		switch {
+		case err != nil:
 			return err
+		case !p.o.Away:
+			p.addReceiver(conn, i, p.o.Payload, int64(p.o.Warmup))
+		default: // now there is such a user
+			if err := conn.Close(); err != nil {
+				return fmt.Errorf("receiver %d: %w", i, err)
+			}
 		}
-		if err := conn.Subscribe(p.target.filter(i)); err != nil {
-			conn.Drop()
-			return fmt.Errorf("receiver %d: %w", i, err)
-		}
-		p.addReceiver(conn, i, p.o.Payload, int64(p.o.Warmup))
 		one, err := p.poster(address, i)
 		if err != nil {
 			return err
 		}
 		p.posters = append(p.posters, one)
+	}
+	return nil
+}
+
+// receiver connects the i-th receiver.
+func (p *posting) receiver(i int) (*raw.Conn, error) {
+	conn, err := p.target.dial(p.ctx, receiving, i, session{buffer: receiverBuffer})
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.Subscribe(p.target.filter(i)); err != nil {
+		conn.Drop()
+		return nil, fmt.Errorf("receiver %d: %w", i, err)
+	}
+	return conn, nil
+}
+
+// returned connects the receivers that were away.
+func (p *posting) returned() error {
+	for i := range p.o.Connections {
+		conn, err := p.receiver(i)
+		if err != nil {
+			return err
+		}
+		p.addReceiver(conn, i, p.o.Payload, math.MaxInt64)
 	}
 	return nil
 }
@@ -104,6 +138,9 @@ func (p *posting) measureAll() (Costs, error) {
 	}
 	for range p.posters {
 		err = errors.Join(err, <-ended)
+	}
+	if err == nil && p.o.Away {
+		err = p.returned()
 	}
 	if err != nil {
 		return Costs{}, err
