@@ -93,10 +93,9 @@ func bodies(site *site, object reflect.Type, types ...string) *huma.RequestBody 
 	return b
 }
 
+// sentOrProblem are the answers of a send.
 func sentOrProblem(site *site) map[string]*huma.Response {
-	schemas := site.huma.OpenAPI().Components.Schemas
-	return map[string]*huma.Response{
-		"202":     {Description: http.StatusText(http.StatusAccepted), Content: map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(reflect.TypeFor[Sent](), true, "")}}},
-		"default": {Description: "Error", Content: map[string]*huma.MediaType{problemType: {Schema: schemas.Schema(reflect.TypeFor[Problem](), true, "")}}},
-	}
+	all := answers("202", http.StatusText(http.StatusAccepted), "application/json")
+	all["202"].Content["application/json"].Schema = site.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Sent](), true, "")
+	return all
 }
